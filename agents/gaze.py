@@ -1,0 +1,97 @@
+"""Scripted gazes, and an agent that looks where a script says and answers as it has learned.
+
+A gaze is a function of the numbers of glimpses that episodes have had, int64 `(num_envs,)`, and
+returns where they look next, `(x, y)` in [-1, 1], `(num_envs, 2)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.base import Agent
+
+Gaze = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+
+
+def center_gaze(glimpses_taken: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Always looks at the centre."""
+    return np.zeros((len(glimpses_taken), 2), np.float32)
+
+
+class RandomGaze:
+    """Looks anywhere, uniformly: the paper's "random glimpses".
+
+    Args:
+        seed: Of the generator that the locations are drawn from.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def __call__(self, glimpses_taken: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns new locations."""
+        return self._generator.uniform(-1, 1, (len(glimpses_taken), 2)).astype(np.float32)
+
+
+class RasterGaze:
+    """Looks at fixed places, one after the other, and begins again after the last.
+
+    Args:
+        locations: The places, `(x, y)` in [-1, 1], `(n, 2)`; the first is where to look after
+            the first glimpse.
+    """
+
+    def __init__(self, locations: NDArray[np.floating[Any]]) -> None:
+        self._locations = np.asarray(locations, np.float32)
+
+    def __call__(self, glimpses_taken: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns the place that is next in each episode."""
+        places: NDArray[np.float32] = self._locations[(glimpses_taken - 1) % len(self._locations)]
+        return places
+
+
+class WithGaze:
+    """An agent for dict actions, but with another gaze; it answers as the agent would.
+
+    Args:
+        agent: Who answers.
+        gaze: Where to look.
+    """
+
+    def __init__(self, agent: Agent, gaze: Gaze) -> None:
+        self._agent = agent
+        self._gaze = gaze
+
+    def predict(
+        self,
+        observation: dict[str, NDArray[Any]],
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[dict[str, NDArray[Any]], Any]:
+        """See `Agent.predict`; observations must come in batches."""
+        taken, agent_state = state or (np.zeros(len(observation["location"]), np.int64), None)
+        if episode_start is not None:
+            taken = np.where(episode_start, 0, taken)
+        taken = taken + 1
+        action, agent_state = self._agent.predict(
+            observation, agent_state, episode_start, deterministic
+        )
+        return {**action, "location": self._gaze(taken)}, (taken, agent_state)
+
+    def class_probabilities(
+        self,
+        observation: dict[str, NDArray[Any]],
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float32]:
+        """Returns the agent's own, see `Reinforce.class_probabilities`."""
+        agent: Any = self._agent
+        probabilities: NDArray[np.float32] = agent.class_probabilities(
+            observation, None if state is None else state[1], episode_start
+        )
+        return probabilities

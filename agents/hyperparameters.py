@@ -1,0 +1,111 @@
+"""The hyperparameters of the Recurrent Attention Model and its training, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
+Schedule = Literal["constant", "linear", "cosine"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReinforceHyperparameters:
+    """Everything about the model and its training that is not the environment.
+
+    Raises:
+        ValueError: A value that is not allowed; the message names it and what is.
+    """
+
+    glimpse_hidden_size: int = 128
+    """Units of the layer that takes in what is seen."""
+    location_hidden_size: int = 128
+    """Units of the layer that takes in where it is seen."""
+    image_hidden_size: int = 256
+    """Units of the glimpse network's output."""
+    hidden_size: int = 256
+    """Units of the recurrent core."""
+    core: Literal["rnn", "lstm"] = "rnn"
+    """Recurrent core: the paper's ReLU network, or an LSTM."""
+    location_std: float = 0.1
+    """Standard deviation of the location policy, in units of location."""
+    loss: Literal["hybrid", "reinforce"] = "hybrid"
+    """Classes learned by cross-entropy (hybrid), or, as the locations, from the reward alone."""
+    supervise: Literal["last", "every"] = "every"
+    """Which glimpses the hybrid loss's cross-entropy is of; every gives the mean over them."""
+    reinforce_weight: float = 1.0
+    """Weight of the REINFORCE term, which sums over an episode's time steps."""
+    optimiser: Optimiser = "adam"
+    """Optimiser; sgd has Nesterov momentum, adam decoupled weight decay (AdamW)."""
+    learning_rate: float = 1e-3
+    """Learning rate at the beginning."""
+    location_learning_rate: float = 1.0
+    """Learning rate of the location network, as a multiple of the others'."""
+    momentum: float = 0.9
+    """Momentum of sgd and rmsprop."""
+    weight_decay: float = 0.0
+    """Weight decay."""
+    schedule: Schedule = "constant"
+    """How the learning rate goes from its beginning: constant, or falling to 0."""
+    max_grad_norm: float = 5.0
+    """The gradient's norm is clipped to this."""
+    seed: int = 0
+    """Seed of weights, exploration and environments; equal seeds give equal runs on a CPU."""
+    device: Device = "auto"
+    """Where the model runs; auto takes a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        for name, allowed, is_allowed in _RULES:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not is_allowed(value):
+                raise ValueError(f"{name}={value!r} is not {allowed}")
+
+
+def _integer_from(lowest: int) -> tuple[str, Callable[[Any], bool]]:
+    return (
+        f"an integer of at least {lowest}",
+        lambda value: isinstance(value, int) and value >= lowest,
+    )
+
+
+def _one_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
+    return f"one of {list(choices)}", lambda value: value in choices
+
+
+def _number(text: str, is_inside: Callable[[float], bool]) -> tuple[str, Callable[[Any], bool]]:
+    return (
+        text,
+        lambda value: isinstance(value, int | float) and math.isfinite(value) and is_inside(value),
+    )
+
+
+_SIZE = _integer_from(1)
+_POSITIVE = _number("a number above 0", lambda value: value > 0)
+_NOT_NEGATIVE = _number("a number of at least 0", lambda value: value >= 0)
+_FRACTION = _number("a number of at least 0 and below 1", lambda value: 0 <= value < 1)
+
+# Name, what is allowed in words, and the test for it.
+_RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
+    ("glimpse_hidden_size", *_SIZE),
+    ("location_hidden_size", *_SIZE),
+    ("image_hidden_size", *_SIZE),
+    ("hidden_size", *_SIZE),
+    ("core", *_one_of("rnn", "lstm")),
+    ("location_std", *_POSITIVE),
+    ("loss", *_one_of("hybrid", "reinforce")),
+    ("supervise", *_one_of("last", "every")),
+    ("reinforce_weight", *_NOT_NEGATIVE),
+    ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),
+    ("learning_rate", *_POSITIVE),
+    ("location_learning_rate", *_NOT_NEGATIVE),
+    ("momentum", *_FRACTION),
+    ("weight_decay", *_NOT_NEGATIVE),
+    ("schedule", *_one_of("constant", "linear", "cosine")),
+    ("max_grad_norm", *_POSITIVE),
+    ("seed", *_integer_from(0)),
+    ("device", *_one_of("auto", "cpu", "cuda")),
+]

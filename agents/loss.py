@@ -1,0 +1,75 @@
+"""The loss of the Recurrent Attention Model, a pure function of a rollout.
+
+Sources: Williams 1992 for REINFORCE with a baseline; Mnih et al. 2014 (arXiv 1406.6247), section
+3.2, for the hybrid of it with supervised classification.
+
+Shapes: `T` glimpses of an episode, `B` episodes side by side, `K` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from agents.hyperparameters import ReinforceHyperparameters
+
+
+class Rollout(NamedTuple):
+    """One episode in every sub-environment.
+
+    Attributes:
+        log_probs: Log-probability of what was sampled after each glimpse, `(T, B)`: the next
+            location and, after the last glimpse, the class. Zero where nothing was sampled that
+            the episode used: the last location always, the class where it is supervised.
+        baselines: The return that was expected after each glimpse, `(T, B)`.
+        class_logits: `(T, B, K)`.
+        labels: The true classes, int64 `(B,)`.
+        returns: The undiscounted sum of an episode's rewards, `(B,)`.
+    """
+
+    log_probs: Tensor
+    baselines: Tensor
+    class_logits: Tensor
+    labels: Tensor
+    returns: Tensor
+
+
+class Losses(NamedTuple):
+    """The terms of the loss, scalars; `total` is what is minimised."""
+
+    total: Tensor
+    classification: Tensor
+    reinforce: Tensor
+    baseline: Tensor
+
+
+def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) -> Losses:
+    """Returns the loss of a rollout (Mnih et al. 2014, equation 2 and the paragraph on hybrids).
+
+    - REINFORCE: the batch mean of `-sum_t log_prob_t * (return - baseline_t)`, in which the
+      advantage is a constant. It sums over time, so its weight grows with the glimpses.
+    - Baseline: the mean square of `return - baseline_t`, over time and batch.
+    - Classification (hybrid only): cross-entropy, after the last glimpse or the mean over all.
+    """
+    advantages = (rollout.returns - rollout.baselines).detach()
+    reinforce = -(rollout.log_probs * advantages).sum(dim=0).mean()
+    baseline = (rollout.returns - rollout.baselines).square().mean()
+    classification = torch.zeros_like(reinforce)
+    if hyperparameters.loss == "hybrid":
+        first = 0 if hyperparameters.supervise == "every" else -1
+        logits = rollout.class_logits[first:]
+        classification = cross_entropy(
+            logits.flatten(end_dim=1), rollout.labels.repeat(len(logits))
+        )
+    total = classification + hyperparameters.reinforce_weight * reinforce + baseline
+    return Losses(total, classification, reinforce, baseline)
+
+
+def gaussian_log_prob(sample: Tensor, mean: Tensor, std: float) -> Tensor:
+    """Returns the log-density of points `(B, 2)` under isotropic Gaussians, `(B,)`."""
+    squares = ((sample - mean) / std).square().sum(dim=-1)
+    return -0.5 * squares - sample.shape[-1] * math.log(std * math.sqrt(2 * math.pi))

@@ -1,0 +1,70 @@
+"""The optimisers, by name (those of FGLab's example), and how their learning rates fall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from agents.hyperparameters import Schedule
+from agents.networks import RecurrentAttention
+
+OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "adam": torch.optim.AdamW,
+}
+
+
+def make_optimiser(
+    network: RecurrentAttention, *, name: str, momentum: float, weight_decay: float
+) -> Optimizer:
+    """Returns an optimiser of two groups of parameters: the location network's, and all others.
+
+    The location network learns from REINFORCE alone, so an optimiser that scales gradients away
+    (Adam) would walk it along their noise at the full learning rate: it has a rate of its own.
+
+    Args:
+        network: Whose parameters.
+        name: A key of `OPTIMISERS`.
+        momentum: Of sgd (Nesterov's) and rmsprop.
+        weight_decay: Decoupled for adam, part of the gradient for the others.
+    """
+    location = list(network.location_network.parameters())
+    others = [
+        parameter
+        for parameter in network.parameters()
+        if all(parameter is not own for own in location)
+    ]
+    extras: dict[str, dict[str, Any]] = {
+        "sgd": {"momentum": momentum, "nesterov": momentum > 0},
+        "rmsprop": {"momentum": momentum},
+        "adam": {"fused": True},
+    }
+    return OPTIMISERS[name](
+        [{"params": others}, {"params": location}],
+        lr=0.0,
+        weight_decay=weight_decay,
+        **extras.get(name, {}),
+    )
+
+
+def set_learning_rates(optimiser: Optimizer, learning_rate: float, *, location: float) -> None:
+    """Sets the learning rates of an optimiser from `make_optimiser`."""
+    others_group, location_group = optimiser.param_groups
+    others_group["lr"], location_group["lr"] = learning_rate, location
+
+
+def decay(schedule: Schedule, progress: float) -> float:
+    """Returns what a schedule leaves of the learning rate after `progress` in [0, 1] of it."""
+    progress = min(progress, 1.0)
+    return {
+        "constant": 1.0,
+        "linear": 1.0 - progress,
+        "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),
+    }[schedule]

@@ -1,0 +1,443 @@
+"""REINFORCE for the Recurrent Attention Model, in the order of the paper: rollout, loss, update.
+
+Sources: Williams 1992 for REINFORCE with a baseline; Mnih et al. 2014 (arXiv 1406.6247), section
+3.2, for the hybrid of it with supervised classification.
+
+Shapes: `T` glimpses of an episode, `B` episodes side by side (`num_envs`), `K` classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agents.checkpoint import read_checkpoint, write_checkpoint
+from agents.hyperparameters import Device, ReinforceHyperparameters
+from agents.loss import Rollout, attention_loss, gaussian_log_prob
+from agents.networks import Outlook, RecurrentAttention
+from agents.optimisers import decay, make_optimiser, set_learning_rates
+from agents.spaces import GlimpseSpaces
+
+
+class UpdateMetrics(NamedTuple):
+    """What one update reports: batch means, as plain numbers.
+
+    Attributes:
+        loss: What was minimised.
+        classification_loss: Cross-entropy, 0 in the pure REINFORCE loss.
+        reinforce_loss: The REINFORCE term.
+        baseline_loss: The baseline's mean square error.
+        reward: Mean return of the rollout's episodes.
+        accuracy: How often the likeliest class after the last glimpse was right.
+    """
+
+    loss: float
+    classification_loss: float
+    reinforce_loss: float
+    baseline_loss: float
+    reward: float
+    accuracy: float
+
+
+Callback = Callable[["Reinforce", UpdateMetrics], bool | None]
+
+
+class Reinforce:
+    """The Recurrent Attention Model, trained by REINFORCE with a baseline.
+
+    Works on any `VectorEnv` with the spaces of a glimpse environment (dict observations `glimpse`
+    and `location`, dict actions `location` and `label`) whose episodes all have the same length,
+    and whose last step's info has the true `label`; it uses the public Gymnasium API only.
+
+    Args:
+        env: The environments to learn in, all their sub-environments at once.
+        **hyperparameters: Fields of `ReinforceHyperparameters`.
+
+    Raises:
+        ValueError: The environment or a hyperparameter is not of the kind above.
+        TypeError: There is no such hyperparameter.
+
+    Attributes:
+        num_timesteps: Environment steps learned from so far, in all sub-environments together.
+
+    Example:
+        >>> import gymnasium as gym, ram_env
+        >>> env = gym.make_vec("ram_env/MNIST-v0", num_envs=256)
+        >>> agent = Reinforce(env, learning_rate=1e-3).learn(total_timesteps=256 * 6)
+        >>> actions, state = agent.predict(env.reset()[0], deterministic=True)
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], **hyperparameters: Any) -> None:
+        self._require_vector_env(env)
+        spaces_ = GlimpseSpaces.of(env.single_observation_space, env.single_action_space)
+        self._build(spaces_, ReinforceHyperparameters(**hyperparameters))
+        self.env: VectorEnv[Any, Any, Any] | None = env
+
+    def _build(self, spaces_: GlimpseSpaces, hyperparameters: ReinforceHyperparameters) -> None:
+        self.hyperparameters = hyperparameters
+        self.spaces = spaces_
+        self.device = find_device(hyperparameters.device)
+        self.num_timesteps = 0
+        self._generator = torch.Generator(device=self.device)
+        with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
+            torch.manual_seed(hyperparameters.seed)
+            self.network = RecurrentAttention(
+                spaces_.glimpse_shape,
+                spaces_.num_classes,
+                glimpse_hidden_size=hyperparameters.glimpse_hidden_size,
+                location_hidden_size=hyperparameters.location_hidden_size,
+                image_hidden_size=hyperparameters.image_hidden_size,
+                hidden_size=hyperparameters.hidden_size,
+                core=hyperparameters.core,
+            ).to(self.device)
+        self.optimiser = make_optimiser(
+            self.network,
+            name=hyperparameters.optimiser,
+            momentum=hyperparameters.momentum,
+            weight_decay=hyperparameters.weight_decay,
+        )
+
+    # --- learning: rollout, loss, update ------------------------------------------------------
+
+    def learn(
+        self,
+        total_timesteps: int,
+        *,
+        callback: Callback | None = None,
+        reset_num_timesteps: bool = True,
+        schedule_timesteps: int | None = None,
+    ) -> Reinforce:
+        """Learns from this many environment steps, rounded up to whole rollouts.
+
+        Environment and exploration are seeded anew from the agent's seed and `num_timesteps`, so
+        that learning on from a saved training state gives what learning without a break gives,
+        wherever calls to `learn` meet.
+
+        Args:
+            total_timesteps: Environment steps, in all sub-environments together.
+            callback: Called after each update with the agent and the update's metrics; learning
+                stops if it returns False.
+            reset_num_timesteps: Whether to count from 0; False goes on where the last call ended.
+            schedule_timesteps: The value of `num_timesteps` at which the learning rate's schedule
+                ends; None: at the end of this call.
+
+        Returns:
+            The agent itself.
+
+        Raises:
+            ValueError: The agent was loaded without an environment, or the environment's episodes
+                are not of the kind described above.
+        """
+        env = self._require_env()
+        if reset_num_timesteps:
+            self.num_timesteps = 0
+        end = self.num_timesteps + total_timesteps
+        seeds = np.random.SeedSequence([self.hyperparameters.seed, self.num_timesteps])
+        env_seed, exploration_seed = (int(seed) for seed in seeds.generate_state(2))
+        self._generator.manual_seed(exploration_seed)
+        reset_seed: int | None = env_seed >> 1  # Gymnasium counts up from it, in 32 bits
+        while self.num_timesteps < end:
+            progress = self.num_timesteps / (schedule_timesteps or end)
+            rollout = self._rollout(env, reset_seed)
+            metrics = self._update(rollout, progress)
+            self.num_timesteps += rollout.log_probs.numel()
+            reset_seed = None
+            if callback is not None and callback(self, metrics) is False:
+                break
+        return self
+
+    def _rollout(self, env: VectorEnv[Any, Any, Any], seed: int | None) -> Rollout:
+        """Plays one episode in every sub-environment, keeping the gradients."""
+        observation, _ = env.reset(seed=seed)
+        state = self.network.core.initial_state(env.num_envs, self.device)
+        log_probs, baselines, class_logits = [], [], []
+        returns = np.zeros(env.num_envs)
+        terminated = np.zeros(env.num_envs, bool)
+        while not terminated.any():
+            outlook, state = self.network(*self._tensors(observation), state)
+            location, location_log_prob = self._sample_location(outlook.location_mean)
+            label, label_log_prob = self._choose_label(outlook.class_logits)
+            action = {"location": location.cpu().numpy(), "label": label.cpu().numpy()}
+            observation, reward, terminated, truncated, info = env.step(action)
+            _require_lockstep(terminated, truncated)
+            # The last location is not looked at, and no class but the last is read.
+            log_probs.append(label_log_prob if terminated.all() else location_log_prob)
+            baselines.append(outlook.baseline)
+            class_logits.append(outlook.class_logits)
+            returns += reward
+        return Rollout(
+            log_probs=torch.stack(log_probs),
+            baselines=torch.stack(baselines),
+            class_logits=torch.stack(class_logits),
+            labels=torch.as_tensor(_final_labels(info), device=self.device),
+            returns=torch.as_tensor(returns, dtype=torch.float32, device=self.device),
+        )
+
+    def _sample_location(self, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns locations `(B, 2)` in [-1, 1] and their log-probabilities `(B,)`.
+
+        The sample is a constant, the mean is not, or the location network would get no gradient.
+        The log-probability is that of the sample before it is clamped into the image, since the
+        policy is the Gaussian and the clamp belongs to the environment.
+        """
+        std = self.hyperparameters.location_std
+        noise = torch.randn(mean.shape, generator=self._generator, device=self.device)
+        sample = (mean + std * noise).detach()
+        log_prob = gaussian_log_prob(sample, mean, std)
+        return sample.clamp(-1, 1), log_prob
+
+    def _choose_label(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns classes `(B,)` and their log-probabilities `(B,)`.
+
+        The hybrid loss teaches classes by cross-entropy, so it answers with the likeliest one and
+        REINFORCE has nothing to say about it; pure REINFORCE has to explore here, too.
+        """
+        if self.hyperparameters.loss == "hybrid":
+            return logits.argmax(dim=-1), logits.new_zeros(len(logits))
+        log_probs = logits.log_softmax(dim=-1)
+        labels = torch.multinomial(log_probs.detach().exp(), 1, generator=self._generator)
+        return labels.squeeze(-1), log_probs.gather(-1, labels).squeeze(-1)
+
+    def _update(self, rollout: Rollout, progress: float) -> UpdateMetrics:
+        """Takes one step down the loss's gradient."""
+        losses = attention_loss(rollout, self.hyperparameters)
+        self.optimiser.zero_grad()
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.hyperparameters.max_grad_norm)
+        learning_rate = self.hyperparameters.learning_rate * decay(
+            self.hyperparameters.schedule, progress
+        )
+        set_learning_rates(
+            self.optimiser,
+            learning_rate,
+            location=learning_rate * self.hyperparameters.location_learning_rate,
+        )
+        self.optimiser.step()
+        right = rollout.class_logits[-1].argmax(dim=-1) == rollout.labels
+        numbers = torch.stack([*losses, rollout.returns.mean(), right.float().mean()])
+        return UpdateMetrics(*numbers.tolist())
+
+    # --- acting -------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(
+        self,
+        observation: dict[str, NDArray[Any]],
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[dict[str, NDArray[Any]], tuple[NDArray[Any], ...]]:
+        """Returns actions for observations, and the state to hand in with the next ones.
+
+        Args:
+            observation: One observation or a batch of them.
+            state: What the last call returned; None before the first.
+            episode_start: bool `(num_envs,)`, where an episode begins with this observation.
+            deterministic: Whether to take the mean location and the likeliest class; otherwise
+                both are sampled (from PyTorch's global generator).
+
+        Returns:
+            `{"location": float32 (num_envs, 2), "label": int64 (num_envs,)}`, without the first
+            axis for a single observation, and the state.
+        """
+        single = np.ndim(observation["location"]) == 1
+        outlook, next_state = self._look(observation, state, episode_start)
+        location, label = outlook.location_mean, outlook.class_logits.argmax(dim=-1)
+        if not deterministic:
+            location = location + self.hyperparameters.location_std * torch.randn_like(location)
+            label = torch.multinomial(outlook.class_logits.softmax(dim=-1), 1).squeeze(-1)
+        action = {
+            "location": location.clamp(-1, 1).cpu().numpy(),
+            "label": label.cpu().numpy(),
+        }
+        if single:
+            action = {name: values[0] for name, values in action.items()}
+        return action, next_state
+
+    @torch.no_grad()
+    def class_probabilities(
+        self,
+        observation: dict[str, NDArray[Any]],
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float32]:
+        """Returns the probability of each class, `(num_envs, K)`, `(K,)` for one observation.
+
+        Args:
+            observation: As in `predict`.
+            state: As in `predict`.
+            episode_start: As in `predict`.
+        """
+        outlook, _ = self._look(observation, state, episode_start)
+        probabilities: NDArray[np.float32] = outlook.class_logits.softmax(dim=-1).cpu().numpy()
+        return probabilities[0] if np.ndim(observation["location"]) == 1 else probabilities
+
+    def _look(
+        self,
+        observation: dict[str, NDArray[Any]],
+        state: tuple[NDArray[Any], ...] | None,
+        episode_start: NDArray[np.bool_] | None,
+    ) -> tuple[Outlook, tuple[NDArray[Any], ...]]:
+        """Runs the network on observations; a single one becomes a batch of one."""
+        self.spaces.require_observation(observation)
+        if np.ndim(observation["location"]) == 1:
+            observation = {name: np.asarray(value)[None] for name, value in observation.items()}
+        batch_size = len(observation["location"])
+        before = self.network.core.initial_state(batch_size, self.device)
+        if state is not None:
+            forget = torch.zeros(batch_size, 1, dtype=torch.bool, device=self.device)
+            if episode_start is not None:
+                forget = torch.as_tensor(episode_start, device=self.device).reshape(-1, 1)
+            remembered = (torch.as_tensor(part, device=self.device) for part in state)
+            before = tuple(torch.where(forget, 0.0, part) for part in remembered)
+        outlook, after = self.network(*self._tensors(observation), before)
+        return outlook, tuple(part.cpu().numpy() for part in after)
+
+    def _tensors(self, observation: dict[str, NDArray[Any]]) -> tuple[Tensor, Tensor]:
+        glimpse = torch.as_tensor(observation["glimpse"], device=self.device)
+        return glimpse, torch.as_tensor(observation["location"], device=self.device)
+
+    # --- files --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model: weights, hyperparameters and spaces, in one safetensors file."""
+        write_checkpoint(path, self.network.state_dict(), self._document())
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        env: VectorEnv[Any, Any, Any] | None = None,
+        *,
+        device: Device = "auto",
+    ) -> Reinforce:
+        """Returns the agent that `save` or `save_training_state` wrote.
+
+        Args:
+            path: The file.
+            env: Environments to learn on in; None is enough for `predict`.
+            device: Where the model is to run.
+
+        Raises:
+            ValueError: The file is missing, damaged or no such agent, or the environment has other
+                spaces than those the agent was made for.
+        """
+        tensors, document = read_checkpoint(path)
+        agent = cls.__new__(cls)
+        agent.env = None
+        try:
+            hyperparameters = {**document["hyperparameters"], "device": device}
+            agent._build(
+                GlimpseSpaces(tuple(document["glimpse_shape"]), document["num_classes"]),
+                ReinforceHyperparameters(**hyperparameters),
+            )
+            agent.network.load_state_dict(
+                {name: tensors[name] for name in agent.network.state_dict()}
+            )
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{str(path)!r} does not hold a Reinforce agent: {error!r}") from error
+        if env is not None:
+            agent.set_env(env)
+        return agent
+
+    def set_env(self, env: VectorEnv[Any, Any, Any]) -> None:
+        """Gives the agent other environments to learn in; a ValueError if their spaces differ."""
+        self._require_vector_env(env)
+        spaces_ = GlimpseSpaces.of(env.single_observation_space, env.single_action_space)
+        if spaces_ != self.spaces:
+            raise ValueError(f"the environment has {spaces_}, the agent was made for {self.spaces}")
+        self.env = env
+
+    def save_training_state(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model and all that learning on exactly needs besides the environment."""
+        optimiser_state = {
+            f"optimiser.{index}.{name}": torch.as_tensor(value)
+            for index, values in self.optimiser.state_dict()["state"].items()
+            for name, value in values.items()
+            if value is not None
+        }
+        document = {**self._document(), "num_timesteps": self.num_timesteps}
+        write_checkpoint(path, {**self.network.state_dict(), **optimiser_state}, document)
+
+    @classmethod
+    def load_training_state(
+        cls,
+        path: str | os.PathLike[str],
+        env: VectorEnv[Any, Any, Any],
+        *,
+        device: Device = "auto",
+    ) -> Reinforce:
+        """Returns the agent as it was when `save_training_state` wrote it.
+
+        Raises:
+            ValueError: As `load`, or the file holds a model without its training state.
+        """
+        agent = cls.load(path, env, device=device)
+        tensors, document = read_checkpoint(path)
+        if "num_timesteps" not in document:
+            raise ValueError(f"{str(path)!r} holds a model, but not the state of its training")
+        agent.num_timesteps = document["num_timesteps"]
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            if key.startswith("optimiser."):
+                _, index, name = key.split(".", maxsplit=2)
+                state.setdefault(int(index), {})[name] = tensor
+        agent.optimiser.load_state_dict({**agent.optimiser.state_dict(), "state": state})
+        return agent
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "agent": "reinforce",
+            "hyperparameters": dataclasses.asdict(self.hyperparameters),
+            "glimpse_shape": list(self.spaces.glimpse_shape),
+            "num_classes": self.spaces.num_classes,
+        }
+
+    # --- checks -------------------------------------------------------------------------------
+
+    @staticmethod
+    def _require_vector_env(env: object) -> None:
+        if not isinstance(env, VectorEnv):
+            raise ValueError(
+                f"env={env!r} is not a gymnasium.vector.VectorEnv; make one with "
+                "gymnasium.make_vec(id, num_envs=...)"
+            )
+
+    def _require_env(self) -> VectorEnv[Any, Any, Any]:
+        if self.env is None:
+            raise ValueError("no environment to learn in: load the agent with one, or call set_env")
+        return self.env
+
+
+def find_device(device: Device) -> torch.device:
+    """Returns the device to run on; a ValueError if a GPU is asked for and there is none."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device='cuda', but PyTorch finds no GPU; use 'auto' or 'cpu'")
+    return torch.device(device)
+
+
+def _require_lockstep(terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> None:
+    if truncated.any() or terminated.any() != terminated.all():
+        raise ValueError(
+            "Reinforce needs episodes that all terminate after the same number of steps, found "
+            f"{int(terminated.sum())} of {len(terminated)} terminated, "
+            f"{int(truncated.sum())} truncated"
+        )
+
+
+def _final_labels(info: dict[str, Any]) -> NDArray[np.int64]:
+    """Returns the true classes of episodes that have just ended, in any autoreset mode."""
+    final = info.get("final_info", info)
+    if "label" not in final:
+        raise ValueError(f"the last step's info has no 'label', only {sorted(final)}")
+    return np.asarray(final["label"], np.int64)

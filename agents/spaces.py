@@ -1,0 +1,60 @@
+"""What the model has to know of a glimpse environment's spaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class GlimpseSpaces:
+    """What the model has to know of an environment's spaces.
+
+    Attributes:
+        glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
+        num_classes: K.
+    """
+
+    glimpse_shape: tuple[int, ...]
+    num_classes: int
+
+    @classmethod
+    def of(cls, observation: gym.Space[Any], action: gym.Space[Any]) -> GlimpseSpaces:
+        """Returns what there is to know of a single environment's spaces.
+
+        Raises:
+            ValueError: They are not those of a glimpse environment with dict actions.
+        """
+        fits = (
+            isinstance(observation, spaces.Dict)
+            and isinstance(observation.get("glimpse"), spaces.Box)
+            and isinstance(observation.get("location"), spaces.Box)
+            and observation["location"].shape == (2,)
+            and isinstance(action, spaces.Dict)
+            and isinstance(action.get("location"), spaces.Box)
+            and action["location"].shape == (2,)
+            and isinstance(action.get("label"), spaces.Discrete)
+        )
+        if not fits:
+            raise ValueError(
+                "Reinforce needs dict observations with the boxes 'glimpse' and 'location' and "
+                "dict actions with the box 'location' and the discrete 'label' "
+                f"(action_format='dict'), found {observation} and {action}"
+            )
+        return cls(observation["glimpse"].shape, int(action["label"].n))  # type: ignore[index]
+
+    def require_observation(self, observation: dict[str, NDArray[Any]]) -> None:
+        """Raises a ValueError unless it is one observation of these spaces, or a batch of them."""
+        batch_shape = np.shape(observation["location"])[:-1]
+        expected = (*batch_shape, *self.glimpse_shape)
+        if len(batch_shape) > 1 or np.shape(observation["glimpse"]) != expected:
+            raise ValueError(
+                f"an observation with glimpse {np.shape(observation['glimpse'])} and location "
+                f"{np.shape(observation['location'])} is neither one of glimpse shape "
+                f"{self.glimpse_shape} nor a batch of them"
+            )

@@ -1,0 +1,1 @@
+"""Training, evaluation and pictures: each module one verb of the command line."""

@@ -1,0 +1,54 @@
+"""The command `ram`: one verb, one module, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "train": "Train a Recurrent Attention Model and write a run folder.",
+    "evaluate": "Print and save how good a trained model is.",
+    "render": "Draw a trained model at work.",
+}
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs `ram VERB ...`; bad input is answered in one line, without a traceback."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return
+    verb, *rest = argv
+    if verb not in VERBS:
+        sys.exit(_complain(f"unknown command {verb!r}; the commands are {', '.join(VERBS)}"))
+    try:
+        importlib.import_module(f"experiments.{verb}").main(rest)
+    except ValueError as error:
+        sys.exit(_complain(str(error)))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _usage() -> str:
+    lines = [f"  {verb:<10}{text}" for verb, text in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: ram COMMAND [OPTIONS]",
+            "",
+            *lines,
+            "",
+            "`ram COMMAND --help` lists a command's options.",
+        ]
+    )
+
+
+def _complain(message: str) -> int:
+    print(f"ram: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    main()

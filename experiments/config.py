@@ -1,0 +1,80 @@
+"""What a run is made of: the command line fills it in, the run folder keeps it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agents.hyperparameters import ReinforceHyperparameters
+from ram_env import ENVIRONMENTS
+from ram_env.validation import require_choice, require_integer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """Which environment; what is None is as the environment's id has it."""
+
+    env: str = "ram_env/FoveatedMNIST-v0"
+    """Id of the environment."""
+    dataset: str = "mnist"
+    """mnist, a folder of IDX files, or an .npz file with x_train, y_train, x_test and y_test."""
+    num_glimpses: int | None = None
+    """Glimpses of an episode."""
+    patch_size: int | None = None
+    """Side of a glimpse's patches, in values."""
+    num_scales: int | None = None
+    """How many concentric squares are seen at once."""
+    scale_factor: int | None = None
+    """By how much the side grows from one scale to the next."""
+    start: Literal["center", "random"] | None = None
+    """Where the first glimpse is taken."""
+    location_range: float | None = None
+    """Farthest reachable offset from the centre, as a fraction of half the image's side."""
+
+    def __post_init__(self) -> None:
+        """Checks the id; the environment checks the rest."""
+        require_choice("env", self.env, ENVIRONMENTS)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The environment's options: those that are not None."""
+        values = dataclasses.asdict(self)
+        del values["env"]
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    agent: ReinforceHyperparameters = field(default_factory=ReinforceHyperparameters)
+    epochs: int = 12
+    """Passes over as many episodes as there are training images."""
+    batch_size: int = 128
+    """Episodes side by side, each update learns from one batch of them."""
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        require_integer("epochs", self.epochs, at_least=1)
+        require_integer("batch_size", self.batch_size, at_least=1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what JSON can hold and `from_json` takes."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> TrainConfig:
+        """Returns the configuration that `to_json` described.
+
+        Raises:
+            ValueError: It does not describe one.
+        """
+        try:
+            values = dict(document)
+            task = TaskConfig(**values.pop("task"))
+            agent = ReinforceHyperparameters(**values.pop("agent"))
+            return cls(task=task, agent=agent, **values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the configuration of a run: {error}") from error

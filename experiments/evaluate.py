@@ -1,0 +1,285 @@
+"""`ram evaluate`: how good an agent is on every item of a split, one deterministic episode each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, cast
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from agents.base import Agent
+from agents.gaze import RandomGaze, WithGaze, center_gaze
+from agents.reinforce import Reinforce
+from experiments.config import TaskConfig
+from experiments.run_folder import RunFolder, write_json
+from ram_env import GlimpseVectorEnv
+from ram_env.action_formats import NO_ANSWER
+from ram_env.episodes import Observation
+
+EVALUATION_ENVS = 500
+Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One episode of every item of a split, in the items' order.
+
+    Attributes:
+        labels: True classes, int64 `(N,)`.
+        predictions: The answers, int64 `(N,)`, -1 where none was given.
+        answers_after: The class that the agent would have named after each glimpse, int64
+            `(N, T)`; -1 where it named none, or had answered already.
+        locations: Where it looked, float32 `(N, T, 2)`; NaN where it had answered already.
+        probabilities: Probability of each class at the answer, `(N, K)`; None for agents without
+            `class_probabilities`.
+        num_classes: K.
+    """
+
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    answers_after: NDArray[np.int64]
+    locations: NDArray[np.float32]
+    probabilities: NDArray[np.float64] | None
+    num_classes: int
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of right answers."""
+        return float(np.mean(self.predictions == self.labels))
+
+    @property
+    def confidence_interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the accuracy."""
+        return wilson_interval(int(np.sum(self.predictions == self.labels)), len(self.labels))
+
+    @property
+    def cross_entropy(self) -> float:
+        """Mean negative log-probability of the true class at the answer; NaN without it."""
+        if self.probabilities is None:
+            return math.nan
+        right = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+
+    @property
+    def accuracy_after_glimpses(self) -> list[float]:
+        """The accuracy if the answer had been due after each glimpse, T numbers."""
+        accuracies: list[float] = (self.answers_after == self.labels[:, None]).mean(axis=0).tolist()
+        return accuracies
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """How often class row was called class column, `(K, K + 1)`; the last is no answer."""
+        counts = np.zeros((self.num_classes, self.num_classes + 1), np.int64)
+        np.add.at(counts, (self.labels, self.predictions), 1)  # -1 is the last column
+        return counts
+
+    @property
+    def accuracy_by_class(self) -> list[float | None]:
+        """The accuracy on the items of each class, None for a class without items."""
+        totals = self.confusion.sum(axis=1)
+        right = np.diagonal(self.confusion)
+        return [hits / total if total else None for hits, total in zip(right, totals, strict=True)]
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Returns the 95 % confidence interval of a proportion (Wilson 1927)."""
+    proportion, z_squared = successes / trials, Z_95**2
+    centre = proportion + z_squared / (2 * trials)
+    spread = Z_95 * math.sqrt(proportion * (1 - proportion) / trials + z_squared / (4 * trials**2))
+    scale = 1 + z_squared / trials
+    return (centre - spread) / scale, (centre + spread) / scale
+
+
+def make_env(
+    task: TaskConfig, split: str, *, num_envs: int, autoreset_mode: AutoresetMode, **options: Any
+) -> GlimpseVectorEnv:
+    """Returns the environments of a task, with dict actions, on a split of its data set."""
+    env = gym.make_vec(
+        task.env,
+        num_envs=num_envs,
+        split=split,
+        autoreset_mode=autoreset_mode,
+        **task.options,
+        **options,
+    )
+    return cast(GlimpseVectorEnv, env.unwrapped)
+
+
+def evaluation_env(task: TaskConfig, split: str) -> GlimpseVectorEnv:
+    """Returns the environments to evaluate on."""
+    return make_env(task, split, num_envs=EVALUATION_ENVS, autoreset_mode=AutoresetMode.NEXT_STEP)
+
+
+def evaluate(agent: Agent, env: GlimpseVectorEnv, *, seed: int = 0) -> Evaluation:
+    """Plays one deterministic episode of every item of the environment's split.
+
+    Args:
+        agent: Whoever is to be judged; its class after each glimpse is what its action names.
+        env: The environments, in the next-step autoreset mode.
+        seed: Seed of the environments, which matters where an episode's start is random.
+
+    Raises:
+        ValueError: The environments are in another autoreset mode.
+    """
+    if env.autoreset_mode is not AutoresetMode.NEXT_STEP:
+        raise ValueError(f"autoreset_mode={env.autoreset_mode.value!r} is not 'NextStep'")
+    num_items, num_glimpses = len(env.task.items), env.task.num_glimpses
+    record = _Record.blank(num_items, num_glimpses, env.task.num_classes)
+    for first in range(0, num_items, env.num_envs):
+        index = np.arange(first, first + env.num_envs) % num_items
+        counted = np.arange(env.num_envs) < num_items - first  # the last batch may be too long
+        options = {"index": index}
+        observation, _ = env.reset(seed=seed if first == 0 else None, options=options)
+        _play(agent, env, observation, index, counted, record)
+    return Evaluation(
+        labels=env.task.items.labels,
+        predictions=record.predictions,
+        answers_after=record.answers_after,
+        locations=record.locations,
+        probabilities=None if np.isnan(record.probabilities).all() else record.probabilities,
+        num_classes=env.task.num_classes,
+    )
+
+
+class _Record(NamedTuple):
+    """What `_play` fills in; see `Evaluation`."""
+
+    predictions: NDArray[np.int64]
+    answers_after: NDArray[np.int64]
+    locations: NDArray[np.float32]
+    probabilities: NDArray[np.float64]
+
+    @classmethod
+    def blank(cls, num_items: int, num_glimpses: int, num_classes: int) -> _Record:
+        return cls(
+            predictions=np.full(num_items, NO_ANSWER),
+            answers_after=np.full((num_items, num_glimpses), NO_ANSWER),
+            locations=np.full((num_items, num_glimpses, 2), np.nan, np.float32),
+            probabilities=np.full((num_items, num_classes), np.nan),
+        )
+
+
+def _play(
+    agent: Agent,
+    env: GlimpseVectorEnv,
+    observation: Observation,
+    index: NDArray[np.int64],
+    running: NDArray[np.bool_],
+    record: _Record,
+) -> None:
+    """Plays one episode in each environment that is `running`, until all of these have ended."""
+    state, starts = None, np.ones(env.num_envs, bool)
+    class_probabilities = getattr(agent, "class_probabilities", None)
+    for glimpse in range(env.task.num_glimpses):
+        before = (observation, state, starts)
+        record.locations[index[running], glimpse] = observation["location"][running]
+        action, state = agent.predict(*before, deterministic=True)
+        labels = env.task.actions.decode(action, (env.num_envs,)).label
+        record.answers_after[index[running], glimpse] = labels[running]
+        observation, _, terminated, _, info = env.step(action)
+        ended = running & terminated
+        if ended.any():
+            record.predictions[index[ended]] = info["prediction"][ended]
+            if class_probabilities is not None:
+                record.probabilities[index[ended]] = class_probabilities(*before)[ended]
+        running, starts = running & ~terminated, np.zeros(env.num_envs, bool)
+
+
+def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str, Any]:
+    """Returns the scores of an agent, and of the same classifier with scripted gazes, for JSON.
+
+    Args:
+        agent: The agent.
+        env: Evaluation environments.
+        learned: The agent's evaluation there.
+    """
+    scripted = {
+        name: evaluate(WithGaze(agent, gaze), env).accuracy
+        for name, gaze in (("random", RandomGaze(seed=0)), ("center", center_gaze))
+    }
+    return {
+        "split": env.task.split,
+        "num_images": len(learned.labels),
+        "accuracy": learned.accuracy,
+        "confidence_interval_95": list(learned.confidence_interval),
+        "accuracy_after_glimpses": learned.accuracy_after_glimpses,
+        "accuracy_by_gaze": {"learned": learned.accuracy, **scripted},
+        "accuracy_by_class": learned.accuracy_by_class,
+        "confusion": learned.confusion.tolist(),
+    }
+
+
+def describe(scores: dict[str, Any]) -> str:
+    """Returns the scores as text for a person."""
+    low, high = scores["confidence_interval_95"]
+    after = scores["accuracy_after_glimpses"]
+    by_class = scores["accuracy_by_class"]
+    return "\n".join(
+        [
+            f"{scores['split']} accuracy: {scores['accuracy']:.2%} of {scores['num_images']:,} "
+            f"images (95% confidence interval {low:.2%} to {high:.2%})",
+            "",
+            _table("after glimpse", range(1, len(after) + 1), after),
+            _table("gaze", scores["accuracy_by_gaze"], scores["accuracy_by_gaze"].values()),
+            _table("class", range(len(by_class)), by_class),
+            "confusion (rows: true class, columns: answer, the last: no answer)",
+            _confusion_table(scores["confusion"]),
+        ]
+    )
+
+
+def _table(title: str, names: Iterable[Any], accuracies: Iterable[float | None]) -> str:
+    """Returns two lines: what, and how accurate."""
+    cells = [
+        (str(name), "-" if accuracy is None else f"{accuracy:.2%}")
+        for name, accuracy in zip(names, accuracies, strict=True)
+    ]
+    width = max(len(text) for cell in cells for text in cell) + 2
+    heading = "".join(name.rjust(width) for name, _ in cells)
+    return f"{title:<14}{heading}\n{'':<14}{''.join(text.rjust(width) for _, text in cells)}\n"
+
+
+def _confusion_table(confusion: list[list[int]]) -> str:
+    num_classes = len(confusion)
+    width = max(len(str(count)) for row in confusion for count in row) + 2
+    heading = "".join(str(name).rjust(width) for name in (*range(num_classes), "-"))
+    rows = [
+        f"{name:>6}" + "".join(str(count).rjust(width) for count in row)
+        for name, row in enumerate(confusion)
+    ]
+    return "\n".join([" " * 6 + heading, *rows])
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """Evaluate a trained model: one deterministic episode for every image of a split."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    split: Literal["test", "val"] = "test"
+    """Which images; test is what to report, val what to choose by."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs `ram evaluate`."""
+    command = tyro.cli(EvaluateCommand, prog="ram evaluate", args=argv)
+    run = RunFolder.open(command.run)
+    agent = Reinforce.load(run.best, device=command.device)
+    env = evaluation_env(run.read_config().task, command.split)
+    scores = score(agent, env, evaluate(agent, env))
+    print(describe(scores))
+    path = run.scores if command.split == "test" else run.path / f"scores-{command.split}.json"
+    write_json(path, scores)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""`ram render`: pictures of a run, of where its agent looks and what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from agents.reinforce import Reinforce
+from experiments.config import TaskConfig
+from experiments.evaluate import Evaluation, evaluate, evaluation_env, make_env
+from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
+from experiments.plots import plot_gaze, plot_training
+from experiments.run_folder import RunFolder
+from ram_env import GlimpseEnv, GlimpseVectorEnv
+
+NUM_PICTURED = 5
+NUM_ANIMATED = 3
+SECONDS_PER_GLIMPSE = 0.7
+SECONDS_AT_THE_END = 2.5
+
+
+def draw_run(
+    run: RunFolder,
+    task: TaskConfig,
+    agent: Reinforce,
+    env: GlimpseVectorEnv,
+    evaluation: Evaluation,
+) -> None:
+    """Writes every picture of a run into its folder.
+
+    Args:
+        run: The folder, with its metrics.
+        task: What the run was trained on.
+        agent: The agent to be shown.
+        env: Evaluation environments of the test split.
+        evaluation: The agent's evaluation there.
+    """
+    if rows := run.read_metrics():
+        plot_training(rows, run.path / "loss.png")
+    draw_first_images(run.path, agent, task)
+    draw_episodes(run.path / "episode.gif", agent, task)
+    draw_gaze(run.path / "gaze.png", env, evaluation)
+
+
+def draw_first_images(folder: Path, agent: Reinforce, task: TaskConfig) -> None:
+    """Writes `glimpse<t>.png` and `patch<t>.png` for each time step t of the first test images.
+
+    On `glimpse<t>.png` the images stand side by side with the boxes of all scales on them;
+    `patch<t>.png` has what the agent saw there, a column for each image.
+    """
+    env = make_env(task, "test", num_envs=NUM_PICTURED, autoreset_mode=AutoresetMode.DISABLED)
+    sensor, location_range = env.task.sensor, env.task.location_range
+    observation, _ = env.reset(seed=0, options={"index": np.arange(NUM_PICTURED)})
+    image_size = env.task.image_size
+    state = None
+    for glimpse in range(1, env.task.num_glimpses + 1):
+        boxes = sensor.boxes(image_size, observation["location"] * location_range)
+        write_png(folder / f"glimpse{glimpse}.png", draw_glimpses(env.images, boxes))
+        write_png(folder / f"patch{glimpse}.png", draw_patches(observation["glimpse"]))
+        action, state = agent.predict(observation, state, deterministic=True)
+        observation, *_ = env.step(action)
+
+
+def draw_episodes(path: Path, agent: Reinforce, task: TaskConfig) -> None:
+    """Writes an animation of the agent on the first test images, one after the other."""
+    env = gym.make(task.env, split="test", render_mode="rgb_array", **task.options)
+    frames, seconds = [], []
+    for index in range(NUM_ANIMATED):
+        for frame in play_frames(env, agent, index):
+            frames.append(frame)
+            seconds.append(SECONDS_PER_GLIMPSE)
+        seconds[-1] = SECONDS_AT_THE_END
+    write_gif(path, frames, seconds)
+
+
+def play_frames(
+    env: gym.Env[Any, Any], agent: Reinforce, index: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Yields the frames of a deterministic episode, with the agent's class probabilities.
+
+    Args:
+        env: A single environment with `render_mode="rgb_array"`.
+        agent: Who plays.
+        index: The item to play on.
+    """
+    glimpse_env = cast(GlimpseEnv, env.unwrapped)
+    observation, _ = env.reset(seed=0, options={"index": index})
+    state, terminated = None, False
+    while not terminated:
+        glimpse_env.belief = agent.class_probabilities(observation, state)
+        yield cast(NDArray[np.uint8], env.render())
+        action, state = agent.predict(observation, state, deterministic=True)
+        observation, _, terminated, _, _ = env.step(action)
+    yield cast(NDArray[np.uint8], env.render())
+
+
+def draw_gaze(path: Path, env: GlimpseVectorEnv, evaluation: Evaluation) -> None:
+    """Writes a heat map of where the agent looks, for each time step."""
+    num_images = min(env.num_envs, len(evaluation.labels))
+    env.reset(seed=0, options={"index": np.arange(env.num_envs) % num_images})
+    sensor, task = env.task.sensor, env.task
+    centres = sensor.centres(task.image_size, evaluation.locations * task.location_range)
+    plot_gaze(centres, env.images.mean(axis=0), path, glimpse_side=task.patch_size)
+
+
+@dataclass(frozen=True)
+class RenderCommand:
+    """Draw a trained model at work: the pictures that training ends with, once more."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run; the pictures go there."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs `ram render`."""
+    command = tyro.cli(RenderCommand, prog="ram render", args=argv)
+    run = RunFolder.open(command.run)
+    task = run.read_config().task
+    agent = Reinforce.load(run.best, device=command.device)
+    env = evaluation_env(task, "test")
+    draw_run(run, task, agent, env, evaluate(agent, env))
+    for path in sorted(run.path.iterdir()):
+        if path.suffix in (".png", ".gif"):
+            print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The run folder: what a training run writes, and where.
+
+`config.json` and `metrics.csv` are written as the run goes on, `checkpoints/best.safetensors` is
+the model with the best validation accuracy so far, `checkpoints/latest.safetensors` the state of
+the training after the last whole epoch; `scores.json` and the pictures come at the end.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from experiments.config import TrainConfig
+from experiments.files import replace_atomically
+
+RUNS = Path("runs")
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: The folder; use `create` or `open`.
+
+    Attributes:
+        path: The folder.
+        config: `config.json`.
+        metrics: `metrics.csv`, a row for each epoch.
+        scores: `scores.json`.
+        best: The model of the epoch with the best validation accuracy.
+        latest: The training state after the last whole epoch.
+        tensorboard: TensorBoard's logs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.csv"
+        self.scores = path / "scores.json"
+        self.best = path / "checkpoints" / "best.safetensors"
+        self.latest = path / "checkpoints" / "latest.safetensors"
+        self.tensorboard = path / "tensorboard"
+
+    @classmethod
+    def create(cls, path: Path | None, *, name: str, config: TrainConfig) -> RunFolder:
+        """Makes the folder of a new run.
+
+        Args:
+            path: The folder; None makes one in `runs/` of the name and the time.
+            name: What the run is called.
+            config: Written to `config.json`.
+
+        Raises:
+            ValueError: The folder holds a run, or something else, already.
+        """
+        run = cls(path or _unused(RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"))
+        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            kind = "holds another run" if run.config.exists() else "is not an empty folder"
+            raise ValueError(
+                f"--run-dir {run.path} {kind}; give a new folder, or go on with a run by --resume"
+            )
+        run.path.mkdir(parents=True, exist_ok=True)
+        write_json(run.config, config.to_json())
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Returns the folder of a run; a ValueError if there is none."""
+        run = cls(path)
+        if not run.config.is_file():
+            raise ValueError(f"{path} is not the folder of a run: it has no {run.config.name}")
+        return run
+
+    def read_config(self) -> TrainConfig:
+        """Returns the run's configuration; a ValueError if the file does not hold one."""
+        return TrainConfig.from_json(read_json(self.config))
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """Returns the rows of `metrics.csv`, none before the first epoch."""
+        if not self.metrics.exists():
+            return []
+        with self.metrics.open(newline="") as file:
+            return [
+                {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
+            ]
+
+    def write_metrics(self, rows: list[dict[str, float]]) -> None:
+        """Writes all rows of `metrics.csv` anew, so that no half row is ever there."""
+        with replace_atomically(self.metrics) as beside, beside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Writes strict JSON, whole or not at all."""
+    with replace_atomically(path) as beside:
+        beside.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object in a JSON file; a ValueError names the file that holds none."""
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} holds {type(document).__name__}, not an object")
+    return document
+
+
+def _unused(path: Path) -> Path:
+    """Returns the path, with a number behind it if there is something already."""
+    return next(
+        candidate
+        for candidate in (path, *(Path(f"{path}-{number}") for number in range(2, os.getpid() + 3)))
+        if not candidate.exists()
+    )

@@ -1,0 +1,258 @@
+"""`ram train`: trains a Recurrent Attention Model, and writes the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import tyro
+from gymnasium.vector import AutoresetMode
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from agents.reinforce import Reinforce, UpdateMetrics
+from experiments.config import TrainConfig
+from experiments.evaluate import describe, evaluate, evaluation_env, make_env, score
+from experiments.presets import DEFAULT_PRESET, PRESETS, find_preset
+from experiments.render import draw_run
+from experiments.run_folder import RunFolder, write_json
+from ram_env import GlimpseVectorEnv, load_dataset
+from ram_env.datasets import official_splits
+
+NUM_RECENT = 50  # updates that the progress bar averages over
+
+
+class Trainer:
+    """Trains an agent epoch by epoch, and keeps the run folder up to date.
+
+    After each epoch it evaluates on `val`, writes the model if it is the best so far, then the
+    metrics, and at last the training state. So wherever it is killed, the training state on disk
+    is that of a whole epoch, and going on from it repeats what was lost, number by number.
+
+    Args:
+        run: Where to write.
+        config: What to train.
+        agent: The agent, as it was after the last whole epoch.
+
+    Attributes:
+        stop_signal: Set it to make training stop after the current update.
+    """
+
+    def __init__(self, run: RunFolder, config: TrainConfig, agent: Reinforce) -> None:
+        self.run = run
+        self.config = config
+        self.agent = agent
+        self.stop_signal: signal.Signals | None = None
+        self._validation_env = evaluation_env(config.task, "val")
+        num_items = len(load_dataset(config.task.dataset, "train"))
+        self._episodes_per_epoch = max(1, num_items // config.batch_size) * config.batch_size
+        self._timesteps_per_epoch = (
+            self._episodes_per_epoch * self._validation_env.task.num_glimpses
+        )
+        # Rows beyond the training state are of an epoch that will be repeated.
+        self._rows = run.read_metrics()[: agent.num_timesteps // self._timesteps_per_epoch]
+
+    @classmethod
+    def start(cls, run: RunFolder, config: TrainConfig) -> Trainer:
+        """Returns a trainer with a new agent."""
+        return cls(run, config, Reinforce(_training_env(config), **vars(config.agent)))
+
+    @classmethod
+    def resume(cls, run: RunFolder) -> Trainer:
+        """Returns a trainer that goes on after the last whole epoch of a run.
+
+        Raises:
+            ValueError: The folder's configuration or training state is damaged.
+        """
+        config = run.read_config()
+        if not run.latest.exists():  # stopped within the first epoch
+            return cls.start(run, config)
+        env = _training_env(config)
+        agent = Reinforce.load_training_state(run.latest, env, device=config.agent.device)
+        return cls(run, config, agent)
+
+    def train(self) -> None:
+        """Trains the epochs that are left, or until `stop_signal` is set."""
+        first = len(self._rows)
+        with (
+            tqdm(
+                total=self.config.epochs * self._episodes_per_epoch,
+                initial=first * self._episodes_per_epoch,
+                unit="img",
+                unit_scale=True,
+                dynamic_ncols=True,
+                smoothing=0.05,
+            ) as bar,
+            SummaryWriter(str(self.run.tensorboard), purge_step=first + 1) as board,
+        ):
+            for epoch in range(first + 1, self.config.epochs + 1):
+                bar.set_description(f"epoch {epoch}/{self.config.epochs}")
+                began = time.perf_counter()
+                means = self._learn_epoch(bar)
+                if self.stop_signal is not None:
+                    return
+                images_per_second = self._episodes_per_epoch / (time.perf_counter() - began)
+                row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **means}
+                self._finish_epoch(row | self._validate())
+                board.add_scalar("images_per_second", images_per_second, epoch)
+                for name, value in self._rows[-1].items():
+                    board.add_scalar(name, value, epoch)
+
+    def _learn_epoch(self, bar: tqdm[None]) -> dict[str, float]:
+        """Learns from one epoch's episodes and returns the means of the updates' metrics."""
+        updates: list[UpdateMetrics] = []
+
+        def on_update(agent: Reinforce, metrics: UpdateMetrics) -> bool:
+            updates.append(metrics)
+            bar.set_postfix_str(self._progress(updates), refresh=False)
+            bar.update(self.config.batch_size)
+            return self.stop_signal is None
+
+        self.agent.learn(
+            self._timesteps_per_epoch,
+            callback=on_update,
+            reset_num_timesteps=False,
+            schedule_timesteps=self.config.epochs * self._timesteps_per_epoch,
+        )
+        return {f"train_{name}": mean for name, mean in _mean(updates)._asdict().items()}
+
+    def _progress(self, updates: list[UpdateMetrics]) -> str:
+        """Returns the means of the latest updates, for the progress bar."""
+        recent = _mean(updates[-NUM_RECENT:])
+        numbers = f"loss={recent.loss:.3f} reward={recent.reward:.3f} acc={recent.accuracy:.1%}"
+        return numbers + (f" val={self._rows[-1]['val_accuracy']:.2%}" if self._rows else "")
+
+    def _validate(self) -> dict[str, float]:
+        evaluation = evaluate(self.agent, self._validation_env)
+        return {"val_loss": evaluation.cross_entropy, "val_accuracy": evaluation.accuracy}
+
+    def _finish_epoch(self, row: dict[str, float]) -> None:
+        """Writes what an epoch leaves behind, and last the training state, which counts it."""
+        best_so_far = max((earlier["val_accuracy"] for earlier in self._rows), default=-1.0)
+        if row["val_accuracy"] > best_so_far:
+            self.agent.save(self.run.best)
+        self._rows.append(row)
+        self.run.write_metrics(self._rows)
+        self.agent.save_training_state(self.run.latest)
+
+
+def finish(run: RunFolder, config: TrainConfig) -> None:
+    """Tests the best model, once, and writes and prints the scores and draws the pictures."""
+    agent = Reinforce.load(run.best, device=config.agent.device)
+    env = evaluation_env(config.task, "test")
+    learned = evaluate(agent, env)
+    scores = score(agent, env, learned)
+    write_json(run.scores, scores)
+    draw_run(run, config.task, agent, env, learned)
+    print(describe(scores))
+    print(f"\n{run.path}: " + ", ".join(sorted(path.name for path in run.path.iterdir())))
+
+
+def _mean(updates: list[UpdateMetrics]) -> UpdateMetrics:
+    return UpdateMetrics(*np.mean(updates, axis=0).tolist())
+
+
+def _training_env(config: TrainConfig) -> GlimpseVectorEnv:
+    """Returns the environments to learn in; every rollout resets them all."""
+    return make_env(
+        config.task, "train", num_envs=config.batch_size, autoreset_mode=AutoresetMode.DISABLED
+    )
+
+
+@contextmanager
+def stopping_cleanly(trainer: Trainer) -> Iterator[None]:
+    """Makes Ctrl-C and SIGTERM stop the trainer after its current update; a second one kills."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        trainer.stop_signal = signal.Signals(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand(TrainConfig):
+    """Train a Recurrent Attention Model by REINFORCE.
+
+    Writes a run folder with the metrics, the best and the latest checkpoint and, at the end, the
+    test scores and pictures. Ctrl-C stops it; `ram train --resume FOLDER` goes on exactly.
+    """
+
+    preset: tyro.extras.literal_type_from_choices(list(PRESETS)) = DEFAULT_PRESET  # type: ignore[valid-type]
+    """Where the defaults of all other options come from."""
+    run_dir: Path | None = None
+    """Folder for the run, used as it is; by default a new one in runs/."""
+    resume: Path | None = None
+    """Folder of a run to go on with, as it was configured: no other option goes with it."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """The configuration alone."""
+        names = [field.name for field in dataclasses.fields(TrainConfig)]
+        return TrainConfig(**{name: getattr(self, name) for name in names})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs `ram train`."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    command = tyro.cli(
+        TrainCommand,
+        prog="ram train",
+        args=argv,
+        default=_defaults(argv),
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    if command.resume is None:
+        run, trainer = _start(command)
+    else:
+        if len(argv) > len(["--resume", "FOLDER"]):
+            raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
+        run = RunFolder.open(command.resume)
+        trainer = Trainer.resume(run)
+    with stopping_cleanly(trainer):
+        trainer.train()
+    if trainer.stop_signal is not None:
+        print(f"stopped; go on with: ram train --resume {run.path}", file=sys.stderr)
+        sys.exit(128 + trainer.stop_signal)
+    finish(run, trainer.config)
+
+
+def _start(command: TrainCommand) -> tuple[RunFolder, Trainer]:
+    config = command.config
+    if not official_splits(config.task.dataset):
+        raise ValueError(
+            f"--dataset {config.task.dataset} has no test set of its own to report on; training "
+            "needs x_train, y_train, x_test and y_test, or a folder of IDX files"
+        )
+    evaluation_env(config.task, "test")  # tells at once what is wrong with the task
+    run = RunFolder.create(command.run_dir, name=command.preset, config=config)
+    print(f"run folder: {run.path}", file=sys.stderr)
+    return run, Trainer.start(run, config)
+
+
+def _defaults(argv: list[str]) -> TrainCommand:
+    """Returns the options' defaults, which are those of the preset that is asked for."""
+    name = DEFAULT_PRESET
+    for position, argument in enumerate(argv):
+        if argument == "--preset":
+            name = argv[position + 1] if position + 1 < len(argv) else name
+        elif argument.startswith("--preset="):
+            name = argument.removeprefix("--preset=")
+    return TrainCommand(**vars(find_preset(name)), preset=name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Hard visual attention as a Gymnasium environment. Importing this registers the ids."""
+
+from ram_env.datasets import Dataset, load_dataset
+from ram_env.env import GlimpseEnv
+from ram_env.registration import ENVIRONMENTS, register_environments
+from ram_env.scenes import ClutteredScene, PlainScene, Scene, TranslatedScene
+from ram_env.sensor import GlimpseSensor
+from ram_env.vector_env import GlimpseVectorEnv
+
+__all__ = [
+    "ENVIRONMENTS",
+    "ClutteredScene",
+    "Dataset",
+    "GlimpseEnv",
+    "GlimpseSensor",
+    "GlimpseVectorEnv",
+    "PlainScene",
+    "Scene",
+    "TranslatedScene",
+    "load_dataset",
+]
+
+register_environments()

@@ -1,0 +1,80 @@
+"""What callers may ask of a reset, checked: seeds, the item to show, which rows to reset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def require_known_options(options: dict[str, Any] | None, *, allowed: tuple[str, ...]) -> None:
+    """Raises a ValueError that names a reset option which does not exist."""
+    unknown = [name for name in options or {} if name not in allowed]
+    if unknown:
+        raise ValueError(f"unknown reset option {unknown[0]!r}; allowed: {', '.join(allowed)}")
+
+
+def requested_index(
+    options: dict[str, Any] | None, num_envs: int, num_items: int
+) -> NDArray[np.int64] | None:
+    """Returns the items that `options["index"]` asks for, `(num_envs,)`, or None.
+
+    Args:
+        options: A reset's options; the index is one integer for all, or one for each environment.
+        num_envs: How many environments there are.
+        num_items: How many items the split has.
+
+    Raises:
+        ValueError: Not integers, of another shape, or not in the split.
+    """
+    if not options or options.get("index") is None:
+        return None
+    index = np.asarray(options["index"])
+    if index.dtype.kind not in "iu" or index.shape not in ((), (num_envs,)):
+        raise ValueError(
+            f"options['index']={options['index']!r} is not an integer"
+            + (f" or {num_envs} of them" if num_envs > 1 else "")
+        )
+    outside = (index < 0) | (index >= num_items)
+    if outside.any():
+        raise ValueError(
+            f"options['index'] holds {index[outside][0]}; the split has items 0..{num_items - 1}"
+        )
+    return np.broadcast_to(index, (num_envs,)).astype(np.int64)
+
+
+def requested_rows(options: dict[str, Any] | None, num_envs: int) -> NDArray[np.int64]:
+    """Returns the environments that `options["reset_mask"]` asks to reset; all without one.
+
+    Raises:
+        TypeError: The mask is not a NumPy array of booleans (as in Gymnasium).
+        ValueError: It has another shape than `(num_envs,)`, or is all False.
+    """
+    mask = (options or {}).get("reset_mask")
+    if mask is None:
+        return np.arange(num_envs)
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        raise TypeError(f"options['reset_mask']={mask!r} is not a NumPy array of booleans")
+    if mask.shape != (num_envs,) or not mask.any():
+        raise ValueError(
+            f"options['reset_mask']={mask!r} is not of shape ({num_envs},) with at least one True"
+        )
+    return np.flatnonzero(mask)
+
+
+def requested_seeds(
+    seed: int | list[int | None] | tuple[int | None, ...] | None, num_envs: int
+) -> list[int | None]:
+    """Returns a seed for each environment: None, `seed + i` as Gymnasium does, or the list's own.
+
+    Raises:
+        ValueError: The list has another length than `num_envs`.
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, (int, np.integer)):
+        return [int(seed) + position for position in range(num_envs)]
+    if len(seed) != num_envs:
+        raise ValueError(f"seed={seed!r} has {len(seed)} seeds for num_envs={num_envs}")
+    return list(seed)

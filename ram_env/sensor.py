@@ -1,0 +1,165 @@
+"""The glimpse sensor: what the agent sees of an image around a location.
+
+Geometry, for an image of `width` by `height` pixels:
+
+- A location `(x, y)` in [-1, 1]^2 is the point `((x + 1) / 2 * width, (y + 1) / 2 * height)` of the
+  image plane, in which pixel `(column, row)` covers `[column, column + 1] x [row, row + 1]`. So
+  (-1, -1) is the top-left edge of the image, (0, 0) its centre, (1, 1) its bottom-right edge.
+- Scale `k` is a square of `patch_size * scale_factor**k` pixels a side, snapped to whole pixels as
+  near to that point as can be (half a pixel off at the most; a tie goes right and down), and
+  averaged down to `patch_size` by `patch_size` values.
+- Squares whose sides are all even, or all odd, have exactly the same centre, anywhere. With an odd
+  `patch_size` and an even `scale_factor` the finest square is odd and the others even, so the
+  finest lies half a pixel beside them: it cannot do better on a pixel grid.
+- Outside the image everything is 0.
+
+Source: the "glimpse sensor" of Mnih et al. 2014 (arXiv 1406.6247), figure 1A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from ram_env.validation import require_integer
+
+MAX_PIXEL = 255
+
+
+@dataclass(frozen=True)
+class GlimpseSensor:
+    """Cuts foveated glimpses out of a batch of images.
+
+    Args:
+        patch_size: Side of every patch the agent gets, in values.
+        num_scales: How many concentric squares are seen at once.
+        scale_factor: By how much the side grows from one scale to the next.
+
+    Raises:
+        ValueError: One of them is not an integer of at least 1.
+    """
+
+    patch_size: int = 8
+    num_scales: int = 1
+    scale_factor: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("patch_size", "num_scales", "scale_factor"):
+            require_integer(name, getattr(self, name), at_least=1)
+
+    @property
+    def extents(self) -> list[int]:
+        """The side of every scale's square in pixels, finest first."""
+        return [self.patch_size * self.scale_factor**scale for scale in range(self.num_scales)]
+
+    def __call__(
+        self, images: NDArray[np.uint8], locations: NDArray[np.floating[Any]]
+    ) -> NDArray[np.float32]:
+        """Returns the glimpse of each image at its location.
+
+        Args:
+            images: uint8 `(batch, height, width)` or `(batch, height, width, channels)`.
+            locations: `(batch, 2)`, `(x, y)` in [-1, 1].
+
+        Returns:
+            float32 in [0, 1], `(batch, num_scales, patch_size, patch_size)`, and `channels` at the
+            end if the images have them.
+        """
+        return self.glimpse(self.pad(images), locations)
+
+    def pad(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns the images on black canvases on which every square fits, see `interior`."""
+        batch, height, width, *channels = images.shape
+        canvases = np.zeros(
+            (batch, height + self.extents[-1], width + self.extents[-1], *channels), np.uint8
+        )
+        self.interior(canvases)[:] = images
+        return canvases
+
+    def interior(self, canvases: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns a view of the images within canvases made by `pad`."""
+        margin = self.extents[-1] // 2
+        height, width = self._image_size(canvases)
+        return canvases[:, margin : margin + height, margin : margin + width]
+
+    def glimpse(
+        self, canvases: NDArray[np.uint8], locations: NDArray[np.floating[Any]]
+    ) -> NDArray[np.float32]:
+        """Returns what `__call__` does, for images that `pad` has padded already."""
+        batch, _, _, *channels = canvases.shape
+        glimpses = np.empty(
+            (batch, self.num_scales, self.patch_size, self.patch_size, *channels), np.float32
+        )
+        squares = self.boxes(self._image_size(canvases), locations)[..., :2] + self.extents[-1] // 2
+        rows = np.arange(batch)
+        for scale, extent in enumerate(self.extents):
+            windows = sliding_window_view(canvases, (extent, extent), axis=(1, 2))
+            left, top = squares[:, scale].T
+            pixels = windows[rows, top, left]  # (batch[, channels], extent, extent)
+            block = self.scale_factor**scale
+            sums = _sum_blocks(_sum_blocks(pixels, -2, block), -1, block)
+            if channels:
+                sums = np.moveaxis(sums, 1, -1)
+            # Divided, not multiplied by the inverse, so that white is exactly 1.
+            np.divide(sums, np.float32(MAX_PIXEL * block**2), out=glimpses[:, scale])
+        return glimpses
+
+    def centres(
+        self, image_size: tuple[int, int], locations: NDArray[np.floating[Any]]
+    ) -> NDArray[np.float64]:
+        """Returns the points of the image plane, in pixels, that the locations stand for.
+
+        Args:
+            image_size: `(height, width)` in pixels.
+            locations: `(..., 2)`, `(x, y)` in [-1, 1].
+
+        Returns:
+            float64 `(..., 2)`, `(x, y)` in pixels from the top-left edge.
+        """
+        height, width = image_size
+        half_sides = np.array([width / 2, height / 2])
+        centres: NDArray[np.float64] = (np.asarray(locations, np.float64) + 1) * half_sides
+        return centres
+
+    def boxes(
+        self, image_size: tuple[int, int], locations: NDArray[np.floating[Any]]
+    ) -> NDArray[np.int64]:
+        """Returns the square of every scale, in pixels; it may reach outside the image.
+
+        Args:
+            image_size: `(height, width)` in pixels.
+            locations: `(..., 2)`, `(x, y)` in [-1, 1].
+
+        Returns:
+            int64 `(..., num_scales, 4)`: left, top, right, bottom; right and bottom are not in it.
+        """
+        centres = self.centres(image_size, locations)[..., None, :]
+        extents = np.array(self.extents)[:, None]
+        # An even square is centred on the grid line nearest to the point, an odd one on the pixel
+        # that holds it: whole numbers before the sides come in, so that all scales round alike.
+        anchors = np.floor(np.where(extents % 2 == 0, centres + 0.5, centres)).astype(np.int64)
+        top_left = anchors - extents // 2
+        return np.concatenate([top_left, top_left + extents], axis=-1)
+
+    def _image_size(self, canvases: NDArray[np.uint8]) -> tuple[int, int]:
+        return canvases.shape[1] - self.extents[-1], canvases.shape[2] - self.extents[-1]
+
+
+def _sum_blocks(values: NDArray[Any], axis: int, block: int) -> NDArray[Any]:
+    """Returns the sums of each `block` neighbours along an axis that `block` divides.
+
+    Whole numbers in a type that holds them, so a glimpse does not depend on the batch it is in.
+    """
+    if block == 1:
+        return values
+    values = np.moveaxis(values, axis, -1)
+    largest_pixel_sum = MAX_PIXEL * block**2
+    dtype = np.uint16 if largest_pixel_sum <= np.iinfo(np.uint16).max else np.uint32
+    sums = np.add(values[..., 0::block], values[..., 1::block], dtype=dtype)
+    for offset in range(2, block):
+        sums += values[..., offset::block]
+    return np.moveaxis(sums, -1, axis)

@@ -1,0 +1,186 @@
+"""The task: everything about an environment that does not change from episode to episode."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from ram_env.action_formats import ACTION_FORMATS, ActionFormat
+from ram_env.datasets import SPLITS, Dataset, DatasetSource, load_dataset, official_splits
+from ram_env.scenes import Scene, find_scene
+from ram_env.sensor import GlimpseSensor
+from ram_env.validation import require_choice, require_integer
+
+ORDERS = ("random", "sequential")
+STARTS = ("center", "random")
+# A square this many times as large as the image holds nothing but border wherever it is put.
+LARGEST_EXTENT = 4
+# Begins the stream of numbers that fix the scenes of a split; a change makes other test images.
+SCENE_SEEDS = {"val": 1406, "test": 6247}
+
+
+@dataclass(frozen=True, eq=False)
+class GlimpseTask:
+    """What the agent is asked; the options of `GlimpseEnv` and `GlimpseVectorEnv`, checked.
+
+    Args:
+        dataset: `"mnist"`, the path of a folder of IDX files or of an .npz file, a pair of arrays
+            `(images, labels)`, or a `Dataset`; see `load_dataset`.
+        split: `"train"`, `"val"` or `"test"`. The scenes of the last two are fixed per item.
+        order: `"random"`: each episode draws its item from the whole split. `"sequential"`: the
+            items in their order, over and over (a vector environment deals them out to its
+            sub-environments in turn).
+        scene: How the image is made of an item: a name in `SCENES`, or a `Scene`.
+        num_glimpses: Glimpses an episode has, the one that `reset` returns included.
+        patch_size: Side of every patch in values, see `GlimpseSensor`.
+        num_scales: How many concentric squares are seen at once.
+        scale_factor: By how much the side grows from one scale to the next.
+        start: Where the first glimpse is taken: `"center"`, or `"random"`, uniformly.
+        location_range: The farthest reachable offset from the centre, as a fraction of half the
+            image's side, in (0, 1]. An action's location is multiplied by it.
+        action_format: `"dict"`, `"multi_discrete"` or `"discrete"`, see `ram_env.action_formats`.
+        grid_size: Cells a side of the grid that the two discrete formats look at.
+
+    Raises:
+        ValueError: A value that is not allowed; the message names it and what is.
+    """
+
+    dataset: DatasetSource = "mnist"
+    split: str = "train"
+    order: str = "random"
+    scene: str | Scene = "plain"
+    num_glimpses: int = 6
+    patch_size: int = 8
+    num_scales: int = 1
+    scale_factor: int = 2
+    start: str = "center"
+    location_range: float = 1.0
+    action_format: str = "dict"
+    grid_size: int = 7
+
+    def __post_init__(self) -> None:
+        require_choice("split", self.split, SPLITS)
+        require_choice("order", self.order, ORDERS)
+        require_choice("start", self.start, STARTS)
+        require_choice("action_format", self.action_format, ACTION_FORMATS)
+        require_integer("num_glimpses", self.num_glimpses, at_least=1)
+        require_integer("grid_size", self.grid_size, at_least=1)
+        _require_fraction("location_range", self.location_range)
+        self._require_sensible_glimpse()
+        if self.scene_maker.num_uniforms and len(self.clutter_images) < 2:
+            raise ValueError(f"scene={self.scene!r} needs at least 2 training images")
+
+    @classmethod
+    def from_options(cls, dataset: DatasetSource, options: dict[str, Any]) -> GlimpseTask:
+        """Returns the task with these options; a TypeError names one that does not exist."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        unknown = [name for name in options if name not in names]
+        if unknown:
+            raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(names)}")
+        return cls(dataset, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the options alone: a copy in another process loads the data set itself."""
+        options = tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+        return type(self), options
+
+    @cached_property
+    def items(self) -> Dataset:
+        """The images and labels of the split."""
+        return load_dataset(self.dataset, self.split)
+
+    @cached_property
+    def clutter_images(self) -> NDArray[np.uint8]:
+        """The training images, which clutter is cut from."""
+        return self.items.images if self.own_clutter else load_dataset(self.dataset, "train").images
+
+    @cached_property
+    def own_clutter(self) -> bool:
+        """Whether the items are themselves among the images that clutter is cut from."""
+        return self.split == "train" or not official_splits(self.dataset)
+
+    @cached_property
+    def scene_maker(self) -> Scene:
+        """The scene, where the option may be its name."""
+        return find_scene(self.scene)
+
+    @cached_property
+    def sensor(self) -> GlimpseSensor:
+        """What cuts the glimpses."""
+        return GlimpseSensor(self.patch_size, self.num_scales, self.scale_factor)
+
+    @cached_property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of an episode's image, `(height, width[, channels])`."""
+        return self.scene_maker.image_shape(self.items.image_shape)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """The height and width of an episode's image in pixels."""
+        return self.image_shape[0], self.image_shape[1]
+
+    @cached_property
+    def num_classes(self) -> int:
+        """How many classes the answer is one of."""
+        return self.items.num_classes
+
+    @cached_property
+    def actions(self) -> ActionFormat:
+        """The action space and what its actions mean."""
+        return ACTION_FORMATS[self.action_format](self.num_classes, self.grid_size)
+
+    @cached_property
+    def action_space(self) -> gym.Space[Any]:
+        """The action space of a single environment."""
+        return self.actions.space
+
+    @cached_property
+    def observation_space(self) -> spaces.Dict:
+        """The observation space of a single environment."""
+        channels = self.image_shape[2:]
+        patches = (self.num_scales, self.patch_size, self.patch_size, *channels)
+        return spaces.Dict(
+            glimpse=spaces.Box(0, 1, patches, np.float32),
+            location=spaces.Box(-1, 1, (2,), np.float32),
+        )
+
+    @cached_property
+    def fixed_scenes(self) -> NDArray[np.float64] | None:
+        """The numbers that make each item's scene in `val` and `test`; None in `train`.
+
+        Row `i` does not depend on how many items there are, so test image 17 is the same for all.
+        """
+        if self.split not in SCENE_SEEDS:
+            return None
+        generator = np.random.Generator(np.random.PCG64(SCENE_SEEDS[self.split]))
+        return generator.random((len(self.items), self.scene_maker.num_uniforms))
+
+    def _require_sensible_glimpse(self) -> None:
+        longer_side = max(self.image_size)
+        if self.patch_size > longer_side:
+            raise ValueError(
+                f"patch_size={self.patch_size} is larger than the image's longer side, "
+                f"{longer_side} pixels: a glimpse would show everything; give at most {longer_side}"
+            )
+        coarsest = self.sensor.extents[-1]
+        if coarsest > LARGEST_EXTENT * longer_side:
+            raise ValueError(
+                f"num_scales={self.num_scales} with scale_factor={self.scale_factor} and "
+                f"patch_size={self.patch_size} gives a square of {coarsest} pixels, more than "
+                f"{LARGEST_EXTENT} times the image's longer side, {longer_side}; give fewer scales"
+            )
+
+
+def _require_fraction(name: str, value: object) -> None:
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not 0 < value <= 1:  # type: ignore[arg-type, operator]
+        raise ValueError(f"{name}={value!r} is not a number above 0 and at most 1")
