@@ -82,16 +82,3 @@ class WithGaze:
             observation, agent_state, episode_start, deterministic
         )
         return {**action, "location": self._gaze(taken)}, (taken, agent_state)
-
-    def class_probabilities(
-        self,
-        observation: dict[str, NDArray[Any]],
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-    ) -> NDArray[np.float32]:
-        """Returns the agent's own, see `Reinforce.class_probabilities`."""
-        agent: Any = self._agent
-        probabilities: NDArray[np.float32] = agent.class_probabilities(
-            observation, None if state is None else state[1], episode_start
-        )
-        return probabilities

@@ -32,6 +32,8 @@ class ReinforceHyperparameters:
     """Recurrent core: the paper's ReLU network, or an LSTM."""
     location_std: float = 0.1
     """Standard deviation of the location policy, in units of location."""
+    scan_radius: float = 0.0
+    """Radius of the circle of places that the gaze begins with, before it learns; 0: none."""
     loss: Literal["hybrid", "reinforce"] = "hybrid"
     """Classes learned by cross-entropy (hybrid), or, as the locations, from the reward alone."""
     supervise: Literal["last", "every"] = "every"
@@ -42,8 +44,6 @@ class ReinforceHyperparameters:
     """Optimiser; sgd has Nesterov momentum, adam decoupled weight decay (AdamW)."""
     learning_rate: float = 1e-3
     """Learning rate at the beginning."""
-    location_learning_rate: float = 1.0
-    """Learning rate of the location network, as a multiple of the others'."""
     momentum: float = 0.9
     """Momentum of sgd and rmsprop."""
     weight_decay: float = 0.0
@@ -96,12 +96,12 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("hidden_size", *_SIZE),
     ("core", *_one_of("rnn", "lstm")),
     ("location_std", *_POSITIVE),
+    ("scan_radius", *_NOT_NEGATIVE),
     ("loss", *_one_of("hybrid", "reinforce")),
     ("supervise", *_one_of("last", "every")),
     ("reinforce_weight", *_NOT_NEGATIVE),
     ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),
     ("learning_rate", *_POSITIVE),
-    ("location_learning_rate", *_NOT_NEGATIVE),
     ("momentum", *_FRACTION),
     ("weight_decay", *_NOT_NEGATIVE),
     ("schedule", *_one_of("constant", "linear", "cosine")),

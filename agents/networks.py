@@ -6,7 +6,6 @@ Shapes: `B` a batch of episodes, `K` classes.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,8 @@ State = tuple[Tensor, ...]
 
 class GlimpseNetwork(nn.Module):
     """What was seen, and where: g = ReLU(W_what ReLU(V_what glimpse) + W_where ReLU(V_where l)).
+
+    The two outer products are one, of both hidden layers side by side.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
@@ -33,26 +34,29 @@ class GlimpseNetwork(nn.Module):
         output_size: int,
     ) -> None:
         super().__init__()
-        self.what_hidden = nn.Linear(math.prod(glimpse_shape), glimpse_hidden_size)
-        self.where_hidden = nn.Linear(2, location_hidden_size)
-        self.what = nn.Linear(glimpse_hidden_size, output_size)
-        self.where = nn.Linear(location_hidden_size, output_size)
+        self.what = nn.Linear(math.prod(glimpse_shape), glimpse_hidden_size)
+        self.where = nn.Linear(2, location_hidden_size)
+        self.output = nn.Linear(glimpse_hidden_size + location_hidden_size, output_size)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """Returns g `(B, output_size)` of glimpses `(B, *glimpse_shape)` at locations `(B, 2)`."""
-        what = self.what(torch.relu(self.what_hidden(glimpse.flatten(start_dim=1))))
-        where = self.where(torch.relu(self.where_hidden(location)))
-        return torch.relu(what + where)
+        what_and_where = torch.cat([self.what(glimpse.flatten(1)), self.where(location)], dim=-1)
+        return torch.relu(self.output(torch.relu(what_and_where)))
 
 
 class ReluCore(nn.Module):
-    """The paper's core: h_t = ReLU(W_h h_{t-1} + W_g g_t)."""
+    """The paper's core: h_t = ReLU(W_h h_{t-1} + W_g g_t), as one product of both side by side.
+
+    W_h begins as the identity (Le, Jaitly and Hinton 2015, arXiv 1504.00941): what earlier glimpses
+    have left in h_t stays there until the network learns what to forget.
+    """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.input = nn.Linear(input_size, hidden_size)
-        self.recurrent = nn.Linear(hidden_size, hidden_size)
+        self.transition = nn.Linear(input_size + hidden_size, hidden_size)
+        with torch.no_grad():
+            self.transition.weight[:, input_size:] = torch.eye(hidden_size)
 
     def initial_state(self, batch_size: int, device: torch.device) -> State:
         """Returns the state before the first glimpse: zeros `(B, hidden_size)`."""
@@ -60,7 +64,7 @@ class ReluCore(nn.Module):
 
     def forward(self, glimpse_features: Tensor, state: State) -> State:
         """Returns the next state; its first tensor is h_t."""
-        return (torch.relu(self.input(glimpse_features) + self.recurrent(state[0])),)
+        return (torch.relu(self.transition(torch.cat([glimpse_features, state[0]], dim=-1))),)
 
 
 class LstmCore(nn.Module):
@@ -85,25 +89,33 @@ class LstmCore(nn.Module):
 CORES: dict[str, type[ReluCore | LstmCore]] = {"rnn": ReluCore, "lstm": LstmCore}
 
 
-class Outlook(NamedTuple):
-    """What the model makes of all glimpses so far.
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
-    Attributes:
-        location_mean: Where it would look next, in [-1, 1], `(B, 2)`.
-        class_logits: `(B, K)`.
-        baseline: The return it expects, `(B,)`.
+
+def scan_path(glimpses_taken: Tensor, radius: float) -> Tensor:
+    """Returns places on a circle, a golden angle apart, so that any number of them is well spread.
+
+    Args:
+        glimpses_taken: How many glimpses there have been, `(..., 1)`.
+        radius: Of the circle, in units of location.
+
+    Returns:
+        Where the next glimpse is to be, `(x, y)`, `(..., 2)`.
     """
-
-    location_mean: Tensor
-    class_logits: Tensor
-    baseline: Tensor
+    angle = glimpses_taken * GOLDEN_ANGLE
+    return radius * torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
 class RecurrentAttention(nn.Module):
-    """Glimpse network, core, and the three heads: location, action (class) and baseline.
+    """Glimpse network, core, and the three heads on its hidden state h_t.
 
-    The core learns from the classification alone: the location and baseline networks get h_t
-    detached, so that the noise of REINFORCE stays out of what they share.
+    REINFORCE teaches the core, too: what tells where to look is seldom what tells the class, so a
+    location head on a detached h_t would have to do with features that nobody has made for it. The
+    baseline alone takes h_t detached. The heads take hidden states of any leading shape, so that
+    those of all time steps can go through them at once.
+
+    The location head's output is an offset to a scan path that is the same for every image: the
+    gaze begins as a scan and learns where to depart from it. Radius 0 is the paper's model.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
@@ -113,6 +125,7 @@ class RecurrentAttention(nn.Module):
         image_hidden_size: Units of the glimpse network's output.
         hidden_size: Units of the core.
         core: `"rnn"` (ReLU) or `"lstm"`.
+        scan_radius: Radius of the scan path, in units of location.
     """
 
     def __init__(
@@ -125,8 +138,10 @@ class RecurrentAttention(nn.Module):
         image_hidden_size: int,
         hidden_size: int,
         core: str,
+        scan_radius: float,
     ) -> None:
         super().__init__()
+        self.scan_radius = scan_radius
         self.glimpse_network = GlimpseNetwork(
             glimpse_shape,
             glimpse_hidden_size=glimpse_hidden_size,
@@ -138,22 +153,42 @@ class RecurrentAttention(nn.Module):
         self.action_network = nn.Linear(hidden_size, num_classes)
         self.baseline_network = nn.Linear(hidden_size, 1)
 
-    def forward(self, glimpse: Tensor, location: Tensor, state: State) -> tuple[Outlook, State]:
+    def initial_state(self, batch_size: int, device: torch.device) -> State:
+        """Returns the state before the first glimpse: the core's, and 0 glimpses taken `(B, 1)`."""
+        taken = torch.zeros(batch_size, 1, device=device)
+        return (*self.core.initial_state(batch_size, device), taken)
+
+    def forward(self, glimpse: Tensor, location: Tensor, state: State) -> State:
         """Takes in one glimpse.
 
         Args:
             glimpse: `(B, *glimpse_shape)`.
             location: Where it was taken, `(B, 2)`.
-            state: The core's state before it.
+            state: The state before it.
 
         Returns:
-            What the model makes of it, and the core's state after it.
+            The state after it; its first tensor is h_t, its last how many glimpses were taken.
         """
-        state = self.core(self.glimpse_network(glimpse, location), state)
-        hidden = state[0]
-        outlook = Outlook(
-            location_mean=torch.tanh(self.location_network(hidden.detach())),
-            class_logits=self.action_network(hidden),
-            baseline=self.baseline_network(hidden.detach()).squeeze(-1),
-        )
-        return outlook, state
+        *core_state, taken = state
+        features = self.glimpse_network(glimpse, location)
+        return (*self.core(features, tuple(core_state)), taken + 1)
+
+    def location_mean(self, hidden: Tensor, glimpses_taken: Tensor) -> Tensor:
+        """Returns where to look next, the mean of the policy, `(..., 2)`; it may be outside.
+
+        Args:
+            hidden: h_t, `(..., hidden_size)`.
+            glimpses_taken: How many glimpses h_t knows of, `(..., 1)`.
+        """
+        offset: Tensor = self.location_network(hidden)
+        return scan_path(glimpses_taken, self.scan_radius) + offset
+
+    def class_logits(self, hidden: Tensor) -> Tensor:
+        """Returns unnormalised log-probabilities of the classes, `(..., K)`."""
+        logits: Tensor = self.action_network(hidden)
+        return logits
+
+    def baseline(self, hidden: Tensor) -> Tensor:
+        """Returns the return to be expected, `(...)`."""
+        baseline: Tensor = self.baseline_network(hidden.detach())
+        return baseline.squeeze(-1)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 from agents.hyperparameters import Schedule
-from agents.networks import RecurrentAttention
 
 OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -22,42 +22,24 @@ OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
 
 
 def make_optimiser(
-    network: RecurrentAttention, *, name: str, momentum: float, weight_decay: float
+    network: nn.Module, *, name: str, momentum: float, weight_decay: float
 ) -> Optimizer:
-    """Returns an optimiser of two groups of parameters: the location network's, and all others.
-
-    The location network learns from REINFORCE alone, so an optimiser that scales gradients away
-    (Adam) would walk it along their noise at the full learning rate: it has a rate of its own.
+    """Returns an optimiser of a network's parameters; its learning rate is set at each update.
 
     Args:
         network: Whose parameters.
         name: A key of `OPTIMISERS`.
         momentum: Of sgd (Nesterov's) and rmsprop.
-        weight_decay: Decoupled for adam, part of the gradient for the others.
+        weight_decay: Decoupled for adam (AdamW), part of the gradient for the others.
     """
-    location = list(network.location_network.parameters())
-    others = [
-        parameter
-        for parameter in network.parameters()
-        if all(parameter is not own for own in location)
-    ]
     extras: dict[str, dict[str, Any]] = {
         "sgd": {"momentum": momentum, "nesterov": momentum > 0},
         "rmsprop": {"momentum": momentum},
         "adam": {"fused": True},
     }
     return OPTIMISERS[name](
-        [{"params": others}, {"params": location}],
-        lr=0.0,
-        weight_decay=weight_decay,
-        **extras.get(name, {}),
+        network.parameters(), lr=0.0, weight_decay=weight_decay, **extras.get(name, {})
     )
-
-
-def set_learning_rates(optimiser: Optimizer, learning_rate: float, *, location: float) -> None:
-    """Sets the learning rates of an optimiser from `make_optimiser`."""
-    others_group, location_group = optimiser.param_groups
-    others_group["lr"], location_group["lr"] = learning_rate, location
 
 
 def decay(schedule: Schedule, progress: float) -> float:

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from agents.checkpoint import read_checkpoint, write_checkpoint
 from agents.hyperparameters import Device, ReinforceHyperparameters
 from agents.loss import Rollout, attention_loss, gaussian_log_prob
-from agents.networks import Outlook, RecurrentAttention
-from agents.optimisers import decay, make_optimiser, set_learning_rates
+from agents.networks import RecurrentAttention, State
+from agents.optimisers import decay, make_optimiser
 from agents.spaces import GlimpseSpaces
 
 
@@ -97,6 +97,7 @@ class Reinforce:
                 image_hidden_size=hyperparameters.image_hidden_size,
                 hidden_size=hyperparameters.hidden_size,
                 core=hyperparameters.core,
+                scan_radius=hyperparameters.scan_radius,
             ).to(self.device)
         self.optimiser = make_optimiser(
             self.network,
@@ -136,7 +137,7 @@ class Reinforce:
             ValueError: The agent was loaded without an environment, or the environment's episodes
                 are not of the kind described above.
         """
-        env = self._require_env()
+        self._require_env()
         if reset_num_timesteps:
             self.num_timesteps = 0
         end = self.num_timesteps + total_timesteps
@@ -146,7 +147,7 @@ class Reinforce:
         reset_seed: int | None = env_seed >> 1  # Gymnasium counts up from it, in 32 bits
         while self.num_timesteps < end:
             progress = self.num_timesteps / (schedule_timesteps or end)
-            rollout = self._rollout(env, reset_seed)
+            rollout = self.rollout(reset_seed)
             metrics = self._update(rollout, progress)
             self.num_timesteps += rollout.log_probs.numel()
             reset_seed = None
@@ -154,57 +155,72 @@ class Reinforce:
                 break
         return self
 
-    def _rollout(self, env: VectorEnv[Any, Any, Any], seed: int | None) -> Rollout:
-        """Plays one episode in every sub-environment, keeping the gradients."""
+    def rollout(self, seed: int | None = None) -> Rollout:
+        """Plays one episode in every sub-environment, with the gradients that learning needs.
+
+        Args:
+            seed: Seed for the environments' reset; None goes on with their generators.
+
+        Raises:
+            ValueError: No environment, or its episodes are not of the kind described above.
+        """
+        env = self._require_env()
         observation, _ = env.reset(seed=seed)
-        state = self.network.core.initial_state(env.num_envs, self.device)
-        log_probs, baselines, class_logits = [], [], []
+        state = self.network.initial_state(env.num_envs, self.device)
+        states, samples, labels = [], [], []
         returns = np.zeros(env.num_envs)
         terminated = np.zeros(env.num_envs, bool)
         while not terminated.any():
-            outlook, state = self.network(*self._tensors(observation), state)
-            location, location_log_prob = self._sample_location(outlook.location_mean)
-            label, label_log_prob = self._choose_label(outlook.class_logits)
-            action = {"location": location.cpu().numpy(), "label": label.cpu().numpy()}
+            state = self.network(*self._tensors(observation), state)
+            states.append(state)
+            samples.append(self._sample_location(state))
+            labels.append(self._choose_label(state[0]))
+            action = {
+                # The policy is the Gaussian; to clamp its samples into the image is the task's.
+                "location": samples[-1].clamp(-1, 1).cpu().numpy(),
+                "label": labels[-1].cpu().numpy(),
+            }
             observation, reward, terminated, truncated, info = env.step(action)
             _require_lockstep(terminated, truncated)
-            # The last location is not looked at, and no class but the last is read.
-            log_probs.append(label_log_prob if terminated.all() else location_log_prob)
-            baselines.append(outlook.baseline)
-            class_logits.append(outlook.class_logits)
             returns += reward
+        hidden = torch.stack([state[0] for state in states])
+        means = self.network.location_mean(hidden, torch.stack([state[-1] for state in states]))
+        class_logits = self.network.class_logits(hidden)
         return Rollout(
-            log_probs=torch.stack(log_probs),
-            baselines=torch.stack(baselines),
-            class_logits=torch.stack(class_logits),
+            log_probs=self._log_probs(means, torch.stack(samples), class_logits[-1], labels[-1]),
+            baselines=self.network.baseline(hidden),
+            class_logits=class_logits,
             labels=torch.as_tensor(_final_labels(info), device=self.device),
             returns=torch.as_tensor(returns, dtype=torch.float32, device=self.device),
         )
 
-    def _sample_location(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns locations `(B, 2)` in [-1, 1] and their log-probabilities `(B,)`.
-
-        The sample is a constant, the mean is not, or the location network would get no gradient.
-        The log-probability is that of the sample before it is clamped into the image, since the
-        policy is the Gaussian and the clamp belongs to the environment.
-        """
-        std = self.hyperparameters.location_std
+    @torch.no_grad()
+    def _sample_location(self, state: State) -> Tensor:
+        """Returns locations `(B, 2)`, unclamped, as constants: the gradient is the mean's."""
+        mean = self.network.location_mean(state[0], state[-1])
         noise = torch.randn(mean.shape, generator=self._generator, device=self.device)
-        sample = (mean + std * noise).detach()
-        log_prob = gaussian_log_prob(sample, mean, std)
-        return sample.clamp(-1, 1), log_prob
+        return mean + self.hyperparameters.location_std * noise
 
-    def _choose_label(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns classes `(B,)` and their log-probabilities `(B,)`.
-
-        The hybrid loss teaches classes by cross-entropy, so it answers with the likeliest one and
-        REINFORCE has nothing to say about it; pure REINFORCE has to explore here, too.
-        """
+    @torch.no_grad()
+    def _choose_label(self, hidden: Tensor) -> Tensor:
+        """Returns classes `(B,)`: the likeliest where they are taught, sampled where explored."""
+        logits = self.network.class_logits(hidden)
         if self.hyperparameters.loss == "hybrid":
-            return logits.argmax(dim=-1), logits.new_zeros(len(logits))
-        log_probs = logits.log_softmax(dim=-1)
-        labels = torch.multinomial(log_probs.detach().exp(), 1, generator=self._generator)
-        return labels.squeeze(-1), log_probs.gather(-1, labels).squeeze(-1)
+            return logits.argmax(dim=-1)
+        probabilities = logits.softmax(dim=-1)
+        return torch.multinomial(probabilities, 1, generator=self._generator).squeeze(-1)
+
+    def _log_probs(
+        self, means: Tensor, samples: Tensor, last_logits: Tensor, last_labels: Tensor
+    ) -> Tensor:
+        """Returns the log-probabilities of what the episodes used, see `Rollout.log_probs`."""
+        locations = gaussian_log_prob(samples, means, self.hyperparameters.location_std)[:-1]
+        if self.hyperparameters.loss == "hybrid":
+            last = torch.zeros_like(last_logits[:, 0])
+        else:
+            log_softmax = last_logits.log_softmax(dim=-1)
+            last = log_softmax.gather(-1, last_labels.unsqueeze(-1)).squeeze(-1)
+        return torch.cat([locations, last.unsqueeze(0)])
 
     def _update(self, rollout: Rollout, progress: float) -> UpdateMetrics:
         """Takes one step down the loss's gradient."""
@@ -212,14 +228,10 @@ class Reinforce:
         self.optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.hyperparameters.max_grad_norm)
-        learning_rate = self.hyperparameters.learning_rate * decay(
-            self.hyperparameters.schedule, progress
-        )
-        set_learning_rates(
-            self.optimiser,
-            learning_rate,
-            location=learning_rate * self.hyperparameters.location_learning_rate,
-        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.hyperparameters.learning_rate * decay(
+                self.hyperparameters.schedule, progress
+            )
         self.optimiser.step()
         right = rollout.class_logits[-1].argmax(dim=-1) == rollout.labels
         numbers = torch.stack([*losses, rollout.returns.mean(), right.float().mean()])
@@ -249,18 +261,20 @@ class Reinforce:
             axis for a single observation, and the state.
         """
         single = np.ndim(observation["location"]) == 1
-        outlook, next_state = self._look(observation, state, episode_start)
-        location, label = outlook.location_mean, outlook.class_logits.argmax(dim=-1)
+        after = self._look(observation, state, episode_start)
+        location = self.network.location_mean(after[0], after[-1])
+        logits = self.network.class_logits(after[0])
+        label = logits.argmax(dim=-1)
         if not deterministic:
             location = location + self.hyperparameters.location_std * torch.randn_like(location)
-            label = torch.multinomial(outlook.class_logits.softmax(dim=-1), 1).squeeze(-1)
+            label = torch.multinomial(logits.softmax(dim=-1), 1).squeeze(-1)
         action = {
             "location": location.clamp(-1, 1).cpu().numpy(),
             "label": label.cpu().numpy(),
         }
         if single:
             action = {name: values[0] for name, values in action.items()}
-        return action, next_state
+        return action, tuple(part.cpu().numpy() for part in after)
 
     @torch.no_grad()
     def class_probabilities(
@@ -276,8 +290,9 @@ class Reinforce:
             state: As in `predict`.
             episode_start: As in `predict`.
         """
-        outlook, _ = self._look(observation, state, episode_start)
-        probabilities: NDArray[np.float32] = outlook.class_logits.softmax(dim=-1).cpu().numpy()
+        after = self._look(observation, state, episode_start)
+        logits = self.network.class_logits(after[0])
+        probabilities: NDArray[np.float32] = logits.softmax(dim=-1).cpu().numpy()
         return probabilities[0] if np.ndim(observation["location"]) == 1 else probabilities
 
     def _look(
@@ -285,21 +300,21 @@ class Reinforce:
         observation: dict[str, NDArray[Any]],
         state: tuple[NDArray[Any], ...] | None,
         episode_start: NDArray[np.bool_] | None,
-    ) -> tuple[Outlook, tuple[NDArray[Any], ...]]:
-        """Runs the network on observations; a single one becomes a batch of one."""
+    ) -> State:
+        """Returns the next state; a single observation becomes a batch of one."""
         self.spaces.require_observation(observation)
         if np.ndim(observation["location"]) == 1:
             observation = {name: np.asarray(value)[None] for name, value in observation.items()}
         batch_size = len(observation["location"])
-        before = self.network.core.initial_state(batch_size, self.device)
+        before = self.network.initial_state(batch_size, self.device)
         if state is not None:
             forget = torch.zeros(batch_size, 1, dtype=torch.bool, device=self.device)
             if episode_start is not None:
                 forget = torch.as_tensor(episode_start, device=self.device).reshape(-1, 1)
             remembered = (torch.as_tensor(part, device=self.device) for part in state)
             before = tuple(torch.where(forget, 0.0, part) for part in remembered)
-        outlook, after = self.network(*self._tensors(observation), before)
-        return outlook, tuple(part.cpu().numpy() for part in after)
+        after: State = self.network(*self._tensors(observation), before)
+        return after
 
     def _tensors(self, observation: dict[str, NDArray[Any]]) -> tuple[Tensor, Tensor]:
         glimpse = torch.as_tensor(observation["glimpse"], device=self.device)

@@ -32,6 +32,12 @@ class TaskConfig:
     location_range: float | None = None
     """Farthest reachable offset from the centre, as a fraction of half the image's side."""
 
+    train_scene: Literal["plain", "shifted", "translated", "cluttered", "cluttered-100"] | None = (
+        None
+    )
+    """Scenes to train on, where they differ from those to be tested on: shifted moves the training
+    images by up to a pixel, so that the classifier does not learn them by heart."""
+
     def __post_init__(self) -> None:
         """Checks the id; the environment checks the rest."""
         require_choice("env", self.env, ENVIRONMENTS)
@@ -40,7 +46,7 @@ class TaskConfig:
     def options(self) -> dict[str, Any]:
         """The environment's options: those that are not None."""
         values = dataclasses.asdict(self)
-        del values["env"]
+        del values["env"], values["train_scene"]
         return {name: value for name, value in values.items() if value is not None}
 
 

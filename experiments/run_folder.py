@@ -85,7 +85,7 @@ class RunFolder:
             return []
         with self.metrics.open(newline="") as file:
             return [
-                {name: float(value) for name, value in row.items()} for row in csv.DictReader(file)
+                {name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)
             ]
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
@@ -111,6 +111,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError(f"{path} holds {type(document).__name__}, not an object")
     return document
+
+
+def _number(text: str) -> float:
+    """Returns a number that is written as it was read: 3 is not 3.0."""
+    return int(text) if text.isdecimal() else float(text)
 
 
 def _unused(path: Path) -> Path:

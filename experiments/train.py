@@ -162,8 +162,13 @@ def _mean(updates: list[UpdateMetrics]) -> UpdateMetrics:
 
 def _training_env(config: TrainConfig) -> GlimpseVectorEnv:
     """Returns the environments to learn in; every rollout resets them all."""
+    scene = {} if config.task.train_scene is None else {"scene": config.task.train_scene}
     return make_env(
-        config.task, "train", num_envs=config.batch_size, autoreset_mode=AutoresetMode.DISABLED
+        config.task,
+        "train",
+        num_envs=config.batch_size,
+        autoreset_mode=AutoresetMode.DISABLED,
+        **scene,
     )
 
 

@@ -3,7 +3,7 @@
 from ram_env.datasets import Dataset, load_dataset
 from ram_env.env import GlimpseEnv
 from ram_env.registration import ENVIRONMENTS, register_environments
-from ram_env.scenes import ClutteredScene, PlainScene, Scene, TranslatedScene
+from ram_env.scenes import ClutteredScene, PlainScene, Scene, ShiftedScene, TranslatedScene
 from ram_env.sensor import GlimpseSensor
 from ram_env.vector_env import GlimpseVectorEnv
 
@@ -16,6 +16,7 @@ __all__ = [
     "GlimpseVectorEnv",
     "PlainScene",
     "Scene",
+    "ShiftedScene",
     "TranslatedScene",
     "load_dataset",
 ]

@@ -86,6 +86,37 @@ class PlainScene:
 
 
 @dataclass(frozen=True)
+class ShiftedScene:
+    """The item moved by a few pixels, for training: what is moved out is lost, black moves in.
+
+    Args:
+        max_shift: The farthest it moves, in pixels, along each axis.
+
+    Raises:
+        ValueError: `max_shift` is not an integer of at least 1.
+    """
+
+    max_shift: int = 1
+
+    num_uniforms = 2
+
+    def __post_init__(self) -> None:
+        require_integer("max_shift", self.max_shift, at_least=1)
+
+    def image_shape(self, item_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Returns the item's own shape."""
+        return item_shape
+
+    def compose(self, items: Images, uniforms: Uniforms, others: Others) -> Images:
+        """Returns the items moved as the two numbers say (rows, columns)."""
+        margin = self.max_shift
+        border = [(0, 0), (margin, margin), (margin, margin)] + [(0, 0)] * (items.ndim - 3)
+        windows = sliding_window_view(np.pad(items, border), items.shape[1:3], axis=(1, 2))
+        tops, lefts = _pick(uniforms.T, 2 * margin + 1)
+        return _channels_last(windows[np.arange(len(items)), tops, lefts])
+
+
+@dataclass(frozen=True)
 class TranslatedScene:
     """The item on a black square, anywhere it fits whole.
 
@@ -185,6 +216,7 @@ class ClutteredScene:
 
 SCENES: dict[str, Scene] = {
     "plain": PlainScene(),
+    "shifted": ShiftedScene(max_shift=1),
     "translated": TranslatedScene(size=60),
     "cluttered": ClutteredScene(size=60, num_pieces=4),
     "cluttered-100": ClutteredScene(size=100, num_pieces=8),
@@ -211,3 +243,8 @@ def _pick(uniforms: Uniforms, count: int) -> NDArray[np.int64]:
 def _channels_first(items: NDArray[Any]) -> NDArray[Any]:
     """Returns a batch of images laid out as windows are: colour before rows and columns."""
     return items if items.ndim == 3 else np.moveaxis(items, -1, 1)
+
+
+def _channels_last(items: NDArray[Any]) -> NDArray[Any]:
+    """Returns a batch of images laid out as datasets are, from how windows are."""
+    return items if items.ndim == 3 else np.moveaxis(items, 1, -1)

@@ -1,0 +1,37 @@
+# `make train` and `make test` are all it takes: each makes the virtual environment it needs first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Threads that wait without spinning: on few or shared cores, spinning ones steal each other's time.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: train test test-slow lint format clean
+
+train: $(READY)  ## train the Recurrent Attention Model on MNIST, test it, draw it
+	$(BIN)/ram train
+
+test: $(READY)  ## the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build *.egg-info

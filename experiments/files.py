@@ -1,0 +1,32 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a path to write to; what was written there then takes the place of `path` at once.
+
+    Whoever reads meanwhile, or after the program was killed, finds the old file or the new one. If
+    the block raises, the old file stays, and nothing else.
+
+    Args:
+        path: The file to make or to replace; its folder is made if need be.
+
+    Yields:
+        A hidden path in the same folder, as only within a file system a move is atomic. Its name
+        says nothing about the format, so writers have to be told.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,269 @@
+"""Pictures of a run in pixels: what the agent looks at, what it gets to see, animated episodes.
+
+`draw_glimpses` and `draw_patches` make rows of tiles, one for each image, and a tile has the same
+width whatever it shows. So the two pictures of a time step, and those of all time steps, line up.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from experiments.files import replace_atomically
+from ram_env.rendering import SCALE_COLOURS
+
+__all__ = ["draw_glimpses", "draw_patches", "write_gif", "write_png"]
+
+Colour: TypeAlias = tuple[int, int, int]
+Pixels: TypeAlias = NDArray[np.uint8]
+Integers: TypeAlias = NDArray[np.integer[Any]]
+
+# As dark as the frames of `ram_env.rendering`. A tile is lighter than black: the border of a dark
+# image must show.
+_BACKGROUND: Colour = (15, 19, 28)
+_TILE_COLOUR: Colour = (35, 43, 60)
+_SHADOW = (8, 10, 16, 190)  # with an alpha
+_WHITE = np.iinfo(np.uint8).max
+
+# Lengths in pixels of the picture.
+_CONTENT_SIDE = 200  # what images and patches are enlarged to, or nearly
+_MARGIN = 16  # what is seen at least of the outside of an image
+_TILE_WIDTH = _CONTENT_SIDE + 2 * _MARGIN
+_GAP = 8
+_LINE_WIDTH = 3
+_SHADOW_WIDTH = 1
+
+_GIF_COLOURS = 255  # of 256: the last one stands for pixels that stay as they were
+_EXACT_COLOURS = 64  # of more colours than a GIF has, so many are kept as they are
+_RGB_TO_CODE = np.array([1 << 16, 1 << 8, 1], np.uint32)
+_NUM_CODES = 1 << 24
+_GIF_TICK = 0.01  # seconds: finer durations cannot be written
+_FOREVER = 0  # the number of a GIF's loops
+
+
+# ----------------------------------------------------------------------------------------- pictures
+
+
+def draw_glimpses(images: Pixels, boxes: Integers) -> Pixels:
+    """Draws images side by side, with the boxes of what is seen of them.
+
+    Images are enlarged by a whole factor; those that are too large for a tile are averaged down.
+
+    Args:
+        images: uint8 `(n, height, width)` or `(n, height, width, channels)`, 1 or 3 channels.
+        boxes: Left, top, right and bottom pixel edges (half-open) of every scale, finest first,
+            `(n, num_scales, 4)`. Outside its image a box is drawn as far as the tile reaches.
+
+    Returns:
+        The picture, uint8 `(picture_height, picture_width, 3)`; its width depends on `n` alone.
+
+    Raises:
+        ValueError: There is no image, or an array has another shape than these.
+    """
+    pixels = _as_rgb("images", images, ("n", "height", "width"))
+    if boxes.ndim != 3 or (len(boxes), boxes.shape[-1]) != (len(images), 4):
+        raise ValueError(f"boxes.shape={boxes.shape} is not ({len(images)}, num_scales, 4)")
+    colours = _scale_colours(boxes.shape[1])
+    return _side_by_side(
+        [_draw_tile(image, around, colours) for image, around in zip(pixels, boxes, strict=True)]
+    )
+
+
+def draw_patches(glimpses: NDArray[np.floating[Any]]) -> Pixels:
+    """Draws what the agent gets: for each image a column of patches, finest scale first.
+
+    All patches are enlarged to the same size, and framed in their scales' colours.
+
+    Args:
+        glimpses: In [0, 1], `(n, num_scales, patch, patch)`, or with 1 or 3 channels at the end.
+
+    Returns:
+        The picture, uint8 `(picture_height, picture_width, 3)`, as wide as `draw_glimpses` makes
+        that of `n` images, with the columns below the images.
+
+    Raises:
+        ValueError: There is no glimpse, or the array has another shape than these.
+    """
+    levels = np.rint(np.clip(glimpses, 0.0, 1.0) * _WHITE).astype(np.uint8)
+    pixels = _as_rgb("glimpses", levels, ("n", "num_scales", "patch", "patch"))
+    num_scales, height, width = pixels.shape[1:4]
+    frame = np.array([[0, 0, width, height]])
+    return _side_by_side(
+        [
+            np.concatenate(
+                [
+                    _draw_tile(patch, frame, [colour])
+                    for patch, colour in zip(patches, _scale_colours(num_scales), strict=True)
+                ]
+            )
+            for patches in pixels
+        ]
+    )
+
+
+def _as_rgb(name: str, pixels: Pixels, axes: tuple[str, ...]) -> Pixels:
+    """Returns images, with these axes and perhaps channels, as `(*axes, 3)`.
+
+    Raises:
+        ValueError: They have other axes, or not 1 or 3 channels, or there are none.
+    """
+    with_channels = pixels[..., np.newaxis] if pixels.ndim == len(axes) else pixels
+    is_image = with_channels.ndim == len(axes) + 1 and with_channels.shape[-1] in (1, 3)
+    if not is_image or not pixels.size:
+        raise ValueError(
+            f"{name}.shape={pixels.shape} is not ({', '.join(axes)}[, channels]), 1 or 3 channels, "
+            "with at least one pixel"
+        )
+    return np.broadcast_to(with_channels, (*with_channels.shape[:-1], 3))
+
+
+def _scale_colours(num_scales: int) -> list[Colour]:
+    return [SCALE_COLOURS[scale % len(SCALE_COLOURS)] for scale in range(num_scales)]
+
+
+def _draw_tile(pixels: Pixels, boxes: Integers, colours: Sequence[Colour]) -> Pixels:
+    """Returns an image `(height, width, 3)` in the middle of a tile, with its boxes."""
+    height, width = pixels.shape[:2]
+    zoom = _zoom(max(height, width))
+    size = (round(width * zoom), round(height * zoom))
+    resample = Image.Resampling.NEAREST if zoom >= 1 else Image.Resampling.BOX
+    tile = Image.new("RGB", (_TILE_WIDTH, size[1] + 2 * _MARGIN), _TILE_COLOUR)
+    corner = ((tile.width - size[0]) // 2, _MARGIN)
+    tile.paste(Image.fromarray(pixels).resize(size, resample), corner)
+    edges = np.rint(np.tile(corner, 2) + zoom * boxes).astype(int).tolist()
+    # Coarse first: where lines meet, the finest is on top.
+    for around, colour in reversed(list(zip(edges, colours, strict=True))):
+        _draw_box(tile, around, colour)
+    return np.asarray(tile)
+
+
+def _zoom(longer_side: int) -> float:
+    """Returns the factor that makes an image fit a tile, a whole number if it is enlarged."""
+    factor = _CONTENT_SIDE / longer_side
+    return math.floor(factor) or factor
+
+
+def _draw_box(tile: Image.Image, edges: Sequence[int], colour: Colour) -> None:
+    """Draws a line around what is within these edges.
+
+    Args:
+        tile: What to draw on.
+        edges: Left, top, right and bottom (half-open).
+        colour: The line's.
+    """
+    left, top, right, bottom = edges
+
+    def outline(distance: int, paint: tuple[int, ...], thickness: int) -> None:
+        corners = (left - distance, top - distance, right + distance - 1, bottom + distance - 1)
+        ImageDraw.Draw(tile, "RGBA").rectangle(corners, outline=paint, width=thickness)
+
+    # A shadow on both sides keeps the line apart from bright pixels.
+    outline(_LINE_WIDTH + _SHADOW_WIDTH, _SHADOW, _LINE_WIDTH + 2 * _SHADOW_WIDTH)
+    outline(_LINE_WIDTH, colour, _LINE_WIDTH)
+
+
+def _side_by_side(tiles: Sequence[Pixels]) -> Pixels:
+    """Returns tiles `(height, _TILE_WIDTH, 3)` of one size in a row, with gaps all around."""
+    height = tiles[0].shape[0] + 2 * _GAP
+    stride = _TILE_WIDTH + _GAP
+    picture = np.full((height, len(tiles) * stride + _GAP, 3), _BACKGROUND, np.uint8)
+    for index, tile in enumerate(tiles):
+        left = _GAP + index * stride
+        picture[_GAP:-_GAP, left : left + _TILE_WIDTH] = tile
+    return picture
+
+
+# -------------------------------------------------------------------------------------------- files
+
+
+def write_png(path: str | os.PathLike[str], pixels: Pixels) -> None:
+    """Writes a picture, or leaves what was there.
+
+    Args:
+        path: The file; its folder is made if need be.
+        pixels: uint8 `(height, width, 3)`.
+    """
+    with replace_atomically(path) as beside:
+        Image.fromarray(pixels).save(beside, "PNG", optimize=True)
+
+
+def write_gif(
+    path: str | os.PathLike[str], frames: Sequence[Pixels], seconds: Sequence[float]
+) -> None:
+    """Writes an animation that repeats for ever, or leaves what was there.
+
+    A frame that equals the one before it prolongs that one: the file may have fewer frames.
+
+    Args:
+        path: The file; its folder is made if need be.
+        frames: At least one, uint8 `(height, width, 3)`, all of the same size.
+        seconds: How long each frame is shown, rounded to hundredths.
+
+    Raises:
+        ValueError: There is no frame, sizes differ, or there are not as many durations as frames.
+    """
+    if len(frames) != len(seconds):
+        raise ValueError(f"{len(frames)} frames, but {len(seconds)} durations")
+    first, *others = _with_palette(np.stack(frames))
+    milliseconds = [round(1000 * _GIF_TICK * round(length / _GIF_TICK)) for length in seconds]
+    with replace_atomically(path) as beside:
+        first.save(
+            beside,
+            "GIF",
+            save_all=True,
+            append_images=others,
+            duration=milliseconds,
+            loop=_FOREVER,
+            optimize=True,  # only what changes is written
+        )
+
+
+def _with_palette(frames: Pixels) -> list[Image.Image]:
+    """Returns frames `(n, height, width, 3)` with one palette for all, so that nothing flickers.
+
+    Without dithering, which would speckle our large dark areas and make a file several times as
+    large.
+    """
+    codes = frames @ _RGB_TO_CODE
+    found, counts = np.unique(codes, return_counts=True)
+    found = found[np.argsort(-counts, kind="stable")]
+    colours = (found[:, np.newaxis] // _RGB_TO_CODE % (_WHITE + 1)).astype(np.uint8)
+    index_of_code = np.zeros(_NUM_CODES, np.uint8)
+    palette, index_of_code[found] = _quantise(colours)
+    images = [Image.fromarray(indices) for indices in index_of_code[codes]]
+    for image in images:
+        image.putpalette(palette.tobytes())
+    return images
+
+
+def _quantise(colours: Pixels) -> tuple[Pixels, Pixels]:
+    """Returns a palette, and for each colour where in it the nearest one is.
+
+    The most frequent colours are the flat areas, whose exact colour one sees. The others, such as
+    the smoothed edges of text, count alike, so that rare colours have their place as well.
+
+    Args:
+        colours: RGB without duplicates, the most frequent first, `(n, 3)`.
+
+    Returns:
+        `(at most _GIF_COLOURS, 3)` and `(n,)`.
+    """
+    if len(colours) <= _GIF_COLOURS:
+        return colours, np.arange(len(colours), dtype=np.uint8)
+    exact, others = colours[:_EXACT_COLOURS], Image.fromarray(colours[np.newaxis, _EXACT_COLOURS:])
+    rest = others.quantize(_GIF_COLOURS - _EXACT_COLOURS, Image.Quantize.MAXCOVERAGE).getpalette()
+    palette = np.concatenate([exact.ravel(), rest or []]).astype(np.uint8)[: 3 * _GIF_COLOURS]
+    holder = Image.new("P", (1, 1))
+    holder.putpalette(palette.tobytes())
+    nearest = Image.fromarray(colours[np.newaxis]).quantize(
+        palette=holder, dither=Image.Dither.NONE
+    )
+    indices = np.array(nearest)[0]
+    indices[:_EXACT_COLOURS] = np.arange(_EXACT_COLOURS)  # Pillow's search blurs the last two bits
+    return palette.reshape(-1, 3), indices

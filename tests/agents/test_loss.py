@@ -1,0 +1,100 @@
+"""The loss, with numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from agents.hyperparameters import ReinforceHyperparameters
+from agents.loss import Rollout, attention_loss, gaussian_log_prob
+
+LN2 = math.log(2)
+
+
+def make_rollout() -> Rollout:
+    """Two time steps of two episodes, the first answered rightly."""
+    return Rollout(
+        log_probs=torch.tensor([[-1.0, -4.0], [0.0, 0.0]], requires_grad=True),
+        baselines=torch.tensor([[0.5, 0.25], [0.5, 0.75]], requires_grad=True),
+        class_logits=torch.tensor(
+            [[[0.0, 0.0], [0.0, 0.0]], [[math.log(3), 0.0], [0.0, 0.0]]], requires_grad=True
+        ),
+        labels=torch.tensor([0, 1]),
+        returns=torch.tensor([1.0, 0.0]),
+    )
+
+
+def test_reinforce_is_minus_log_prob_times_advantage_summed_over_time() -> None:
+    # Advantages after glimpse 1: 1 - 0.5 = 0.5 and 0 - 0.25 = -0.25.
+    # Episode 1: -(-1 * 0.5) = 0.5; episode 2: -(-4 * -0.25) = -1; mean -0.25.
+    losses = attention_loss(make_rollout(), ReinforceHyperparameters())
+    assert losses.reinforce.item() == pytest.approx(-0.25)
+
+
+def test_a_step_more_with_the_same_terms_doubles_reinforce() -> None:
+    rollout = make_rollout()
+    twice = rollout._replace(
+        log_probs=rollout.log_probs[:1].repeat(2, 1), baselines=rollout.baselines[:1].repeat(2, 1)
+    )
+    losses = attention_loss(twice, ReinforceHyperparameters())
+    assert losses.reinforce.item() == pytest.approx(-0.5)
+
+
+def test_baseline_loss_is_the_mean_square_error_over_time_and_batch() -> None:
+    # (0.5^2 + 0.25^2 + 0.5^2 + 0.75^2) / 4
+    losses = attention_loss(make_rollout(), ReinforceHyperparameters())
+    assert losses.baseline.item() == pytest.approx(0.28125)
+
+
+@pytest.mark.parametrize(
+    ("supervise", "expected"),
+    [
+        # After the last glimpse: -ln(3/4) and ln 2.
+        ("last", (-math.log(3 / 4) + LN2) / 2),
+        # After the first both classes are equally likely: twice ln 2.
+        ("every", (LN2 + LN2 - math.log(3 / 4) + LN2) / 4),
+    ],
+)
+def test_classification_is_cross_entropy(supervise: str, expected: float) -> None:
+    losses = attention_loss(make_rollout(), ReinforceHyperparameters(supervise=supervise))
+    assert losses.classification.item() == pytest.approx(expected)
+
+
+def test_pure_reinforce_has_no_classification_term() -> None:
+    losses = attention_loss(make_rollout(), ReinforceHyperparameters(loss="reinforce"))
+    assert losses.classification.item() == 0
+    assert losses.total.item() == pytest.approx(-0.25 + 0.28125)
+
+
+def test_total_weighs_reinforce_alone() -> None:
+    losses = attention_loss(make_rollout(), ReinforceHyperparameters(reinforce_weight=10))
+    expected = losses.classification.item() + 10 * -0.25 + 0.28125
+    assert losses.total.item() == pytest.approx(expected)
+
+
+def test_the_advantage_holds_no_gradient_of_the_baseline() -> None:
+    rollout = make_rollout()
+    attention_loss(rollout, ReinforceHyperparameters()).reinforce.backward()
+    assert rollout.baselines.grad is None
+    # d/dlog_prob = -advantage / B
+    torch.testing.assert_close(
+        rollout.log_probs.grad, torch.tensor([[-0.25, 0.125], [-0.25, 0.375]])
+    )
+
+
+def test_the_baseline_learns_from_its_own_error_only() -> None:
+    rollout = make_rollout()
+    attention_loss(rollout, ReinforceHyperparameters(loss="reinforce")).total.backward()
+    # d/db of the mean square: -2 (return - b) / 4
+    torch.testing.assert_close(
+        rollout.baselines.grad, torch.tensor([[-0.25, 0.125], [-0.25, 0.375]])
+    )
+
+
+def test_gaussian_log_prob() -> None:
+    # Two coordinates, each -z^2/2 - ln(0.5 sqrt(2 pi)), with z = 1 and z = -2.
+    sample, mean = torch.tensor([[0.5, -1.0]]), torch.tensor([[0.0, 0.0]])
+    expected = -0.5 - 2.0 - 2 * math.log(0.5 * math.sqrt(2 * math.pi))
+    assert gaussian_log_prob(sample, mean, 0.5).item() == pytest.approx(expected)

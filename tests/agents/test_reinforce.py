@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
+
+from agents.gaze import RandomGaze, WithGaze, center_gaze
+from agents.loss import attention_loss
+from agents.reinforce import Reinforce, UpdateMetrics
+from ram_env import GlimpseEnv, GlimpseVectorEnv
+
+SMALL = {
+    "glimpse_hidden_size": 8,
+    "location_hidden_size": 8,
+    "image_hidden_size": 12,
+    "hidden_size": 16,
+}
+
+
+class Recorder(VectorWrapper):
+    """Keeps the actions that the environments get."""
+
+    def __init__(self, env: GlimpseVectorEnv) -> None:
+        super().__init__(env)
+        self.actions: list[dict[str, np.ndarray]] = []
+
+    def step(self, actions: dict[str, np.ndarray]) -> Any:
+        self.actions.append(actions)
+        return super().step(actions)
+
+
+def metrics_of(agent: Reinforce, num_updates: int, **kwargs: Any) -> list[UpdateMetrics]:
+    """Learns for so many updates and returns their metrics."""
+    metrics: list[UpdateMetrics] = []
+    timesteps = num_updates * agent.env.num_envs * 3
+    agent.learn(timesteps, callback=lambda _, update: metrics.append(update), **kwargs)
+    return metrics
+
+
+def weights_of(agent: Reinforce) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in agent.network.parameters()])
+
+
+# --- the rollout, and what other implementations got wrong --------------------------------------
+
+
+def test_a_rollout_has_a_row_for_each_glimpse(tiny_env: GlimpseVectorEnv) -> None:
+    rollout = Reinforce(tiny_env, **SMALL).rollout(seed=0)
+    assert rollout.log_probs.shape == rollout.baselines.shape == (3, 4)
+    assert rollout.class_logits.shape == (3, 4, 3)
+    assert rollout.labels.shape == rollout.returns.shape == (4,)
+
+
+def test_returns_are_1_where_the_last_class_is_right(tiny_env: GlimpseVectorEnv) -> None:
+    rollout = Reinforce(tiny_env, **SMALL).rollout(seed=0)
+    right = rollout.class_logits[-1].argmax(dim=-1) == rollout.labels
+    assert rollout.returns.tolist() == right.float().tolist()
+
+
+def test_the_sample_is_detached_and_the_mean_is_not(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    rollout = agent.rollout(seed=0)
+    gradient = torch.autograd.grad(
+        rollout.log_probs.sum(), agent.network.location_network.bias, retain_graph=True
+    )[0]
+    assert gradient.abs().sum() > 0
+
+
+def test_cross_entropy_does_not_leak_into_the_location_network(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    losses = attention_loss(agent.rollout(seed=0), agent.hyperparameters)
+    losses.classification.backward()
+    assert agent.network.location_network.weight.grad is None
+    assert agent.network.action_network.weight.grad.abs().sum() > 0
+
+
+def test_reinforce_teaches_the_core_what_tells_where_to_look(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    losses = attention_loss(agent.rollout(seed=0), agent.hyperparameters)
+    losses.reinforce.backward()
+    assert agent.network.core.transition.weight.grad.abs().sum() > 0
+    assert agent.network.baseline_network.weight.grad is None
+
+
+def test_the_baseline_leaves_the_core_alone(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    attention_loss(agent.rollout(seed=0), agent.hyperparameters).baseline.backward()
+    assert agent.network.baseline_network.weight.grad.abs().sum() > 0
+    assert agent.network.core.transition.weight.grad is None
+
+
+def test_log_prob_is_of_the_sample_before_it_is_clamped(tiny_env: GlimpseVectorEnv) -> None:
+    std = 3.0  # nearly every sample is outside the image
+    env = Recorder(tiny_env)
+    agent = Reinforce(env, **SMALL, location_std=std)
+    for parameter in agent.network.location_network.parameters():
+        torch.nn.init.zeros_(parameter)  # all means are 0
+    log_probs = agent.rollout(seed=0).log_probs[:-1].detach().numpy()
+    locations = np.stack([action["location"] for action in env.actions])[:-1]
+
+    constant = -2 * np.log(std * np.sqrt(2 * np.pi))
+    squares_of_samples = -2 * std**2 * (log_probs - constant)
+    squares_of_clamped = (locations**2).sum(axis=-1)
+    outside = (np.abs(locations) == 1).any(axis=-1)
+    assert outside.any()
+    assert (squares_of_samples[outside] > squares_of_clamped[outside] + 1e-3).all()
+    np.testing.assert_allclose(
+        squares_of_samples[~outside], squares_of_clamped[~outside], rtol=1e-3, atol=1e-3
+    )
+
+
+def test_the_location_that_no_glimpse_used_does_not_count(tiny_env: GlimpseVectorEnv) -> None:
+    rollout = Reinforce(tiny_env, **SMALL).rollout(seed=0)
+    assert (rollout.log_probs[-1] == 0).all()
+    assert (rollout.log_probs[:-1] != 0).all()
+
+
+def test_pure_reinforce_explores_classes_and_counts_the_last_alone(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    env = Recorder(tiny_env)
+    agent = Reinforce(env, **SMALL, loss="reinforce")
+    rollout = agent.rollout(seed=0)
+    named = torch.as_tensor(env.actions[-1]["label"])
+    expected = rollout.class_logits[-1].log_softmax(dim=-1)[torch.arange(4), named]
+    torch.testing.assert_close(rollout.log_probs[-1], expected)
+    assert rollout.returns.tolist() == (named == rollout.labels).float().tolist()
+
+
+def test_one_glimpse_is_enough_for_an_episode() -> None:
+    images = np.zeros((4, 4, 4), np.uint8)
+    env = GlimpseVectorEnv((images, np.arange(4) % 2), num_envs=3, num_glimpses=1, patch_size=2)
+    agent = Reinforce(env, **SMALL).learn(3)
+    assert agent.num_timesteps == 3
+
+
+# --- learning -----------------------------------------------------------------------------------
+
+
+def hidden_blobs(num_images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """24x24 images with one 4x4 blob on a 6x6 grid, whose stripes tell its class.
+
+    All three classes have the same mean, so the coarse scale of the first glimpse, which averages
+    4x4 pixels, shows where the blob is but not which; the fine scale shows 6x6 pixels. A fixed
+    gaze sees the blob in some 4 of 36 places.
+    """
+    rng = np.random.default_rng(seed)
+    stripes = np.arange(4) % 2
+    horizontal, vertical = np.meshgrid(stripes, stripes, indexing="ij")
+    patterns = np.stack([horizontal, vertical, horizontal ^ vertical]).astype(np.uint8) * 255
+    labels = rng.integers(3, size=num_images)
+    images = np.zeros((num_images, 24, 24), np.uint8)
+    places = images.reshape(num_images, 6, 4, 6, 4)
+    rows, columns = rng.integers(6, size=(2, num_images))
+    places[np.arange(num_images), rows, :, columns, :] = patterns[labels]
+    return images, labels
+
+
+def blob_env(num_images: int, seed: int, num_envs: int) -> GlimpseVectorEnv:
+    return GlimpseVectorEnv(
+        hidden_blobs(num_images, seed),
+        num_envs=num_envs,
+        num_glimpses=2,
+        patch_size=6,
+        num_scales=2,
+        scale_factor=4,
+        autoreset_mode="Disabled",
+    )
+
+
+def success_rate(agent: Any, env: GlimpseVectorEnv) -> float:
+    observation, _ = env.reset(seed=0, options={"index": np.arange(env.num_envs)})
+    state, terminated = None, np.zeros(env.num_envs, bool)
+    while not terminated.all():
+        action, state = agent.predict(observation, state, deterministic=True)
+        observation, reward, terminated, _, _ = env.step(action)
+    return float(reward.mean())
+
+
+def test_it_learns_where_to_look() -> None:
+    sizes = dict.fromkeys(("glimpse_hidden_size", "image_hidden_size", "hidden_size"), 64)
+    agent = Reinforce(
+        blob_env(4096, seed=0, num_envs=256),
+        **sizes,
+        supervise="last",
+        location_std=0.2,
+        learning_rate=3e-3,
+        schedule="linear",
+    )
+    agent.learn(256 * 2 * 800)
+    test_env = blob_env(2000, seed=1, num_envs=2000)
+    assert success_rate(agent, test_env) > 0.9
+    assert success_rate(WithGaze(agent, RandomGaze(seed=0)), test_env) < 0.6
+    assert success_rate(WithGaze(agent, center_gaze), test_env) < 0.6
+
+
+def test_learning_counts_timesteps_in_whole_rollouts(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    agent.learn(1)
+    assert agent.num_timesteps == 4 * 3
+    agent.learn(13, reset_num_timesteps=False)
+    assert agent.num_timesteps == 3 * 4 * 3
+    agent.learn(1)
+    assert agent.num_timesteps == 4 * 3
+
+
+def test_a_callback_stops_learning(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    agent.learn(10_000, callback=lambda learner, _: learner.num_timesteps < 5 * 12)
+    assert agent.num_timesteps == 5 * 12
+
+
+def test_equal_seeds_give_equal_weights_to_the_bit(tiny_env: GlimpseVectorEnv) -> None:
+    first = metrics_of(one := Reinforce(tiny_env, **SMALL, seed=7), 5)
+    second = metrics_of(two := Reinforce(tiny_env, **SMALL, seed=7), 5)
+    assert first == second
+    assert torch.equal(weights_of(one), weights_of(two))
+    other = Reinforce(tiny_env, **SMALL, seed=8)
+    assert not torch.equal(weights_of(one), weights_of(other))
+
+
+def test_the_callers_random_numbers_are_left_alone(tiny_env: GlimpseVectorEnv) -> None:
+    torch.manual_seed(0)
+    numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002
+    torch_state = torch.get_rng_state()
+    Reinforce(tiny_env, **SMALL).learn(24)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert np.random.get_state()[1].tolist() == numpy_state  # noqa: NPY002
+
+
+def test_the_schedule_ends_where_it_is_told_to(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL, schedule="linear", learning_rate=0.4)
+    rates = []
+    agent.learn(
+        4 * 12,
+        schedule_timesteps=8 * 12,
+        callback=lambda learner, _: rates.append(learner.optimiser.param_groups[0]["lr"]),
+    )
+    assert rates == pytest.approx([0.4, 0.35, 0.3, 0.25])
+
+
+@pytest.mark.parametrize("core", ["rnn", "lstm"])
+@pytest.mark.parametrize("loss", ["hybrid", "reinforce"])
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_it_learns_in_every_autoreset_mode(core: str, loss: str, mode: AutoresetMode) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 5, 5, 3), dtype=np.uint8)
+    env = GlimpseVectorEnv(
+        (images, np.arange(8) % 2), num_envs=3, num_glimpses=3, patch_size=2, autoreset_mode=mode
+    )
+    metrics = metrics_of(Reinforce(env, **SMALL, core=core, loss=loss), 3)
+    assert np.isfinite(metrics).all()
+
+
+def test_it_learns_in_someone_elses_vector_environment() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 5, 5), dtype=np.uint8)
+    data = (images, np.arange(8) % 2)
+    make = lambda: GlimpseEnv(data, num_glimpses=3, patch_size=2)  # noqa: E731
+    native = GlimpseVectorEnv(data, num_envs=3, num_glimpses=3, patch_size=2)
+    sync = SyncVectorEnv([make] * 3)
+    assert metrics_of(Reinforce(sync, **SMALL), 3) == metrics_of(Reinforce(native, **SMALL), 3)
+
+
+# --- predict ------------------------------------------------------------------------------------
+
+
+def test_predict_remembers_and_forgets_where_an_episode_starts(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    observation, _ = tiny_env.reset(seed=0)
+    fresh, state = agent.predict(observation, deterministic=True)
+    remembering, _ = agent.predict(observation, state, deterministic=True)
+    starts = np.array([True, False, False, True])
+    mixed, _ = agent.predict(observation, state, starts, deterministic=True)
+    assert not np.allclose(fresh["location"], remembering["location"])
+    np.testing.assert_allclose(mixed["location"][starts], fresh["location"][starts], rtol=1e-5)
+    np.testing.assert_allclose(
+        mixed["location"][~starts], remembering["location"][~starts], rtol=1e-5
+    )
+
+
+def test_predict_takes_a_single_observation(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    batch, _ = tiny_env.reset(seed=0)
+    actions, _ = agent.predict(batch, deterministic=True)
+    action, state = agent.predict({k: v[0] for k, v in batch.items()}, deterministic=True)
+    assert tiny_env.single_action_space.contains(
+        {"location": action["location"], "label": np.int64(action["label"])}
+    )
+    np.testing.assert_allclose(action["location"], actions["location"][0], rtol=1e-5)
+    agent.predict({k: v[0] for k, v in batch.items()}, state)
+
+
+def test_predicted_actions_are_in_the_action_space(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL, location_std=5.0)
+    observation, _ = tiny_env.reset(seed=0)
+    actions, _ = agent.predict(observation)
+    assert tiny_env.action_space.contains(actions)
+
+
+def test_class_probabilities_sum_to_1_and_peak_at_the_predicted_class(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    observation, _ = tiny_env.reset(seed=0)
+    probabilities = agent.class_probabilities(observation)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+    actions, _ = agent.predict(observation, deterministic=True)
+    assert probabilities.argmax(axis=-1).tolist() == actions["label"].tolist()
+
+
+def test_observations_of_another_shape_are_refused(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    with pytest.raises(ValueError, match=r"glimpse \(4, 1, 8, 8\)"):
+        agent.predict({"glimpse": np.zeros((4, 1, 8, 8)), "location": np.zeros((4, 2))})
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_a_saved_agent_acts_as_before(tiny_env: GlimpseVectorEnv, tmp_path: Path) -> None:
+    agent = Reinforce(tiny_env, **SMALL, core="lstm").learn(60)
+    agent.save(tmp_path / "model.safetensors")
+    loaded = Reinforce.load(tmp_path / "model.safetensors")
+    observation, _ = tiny_env.reset(seed=0)
+    expected, found = (each.predict(observation, deterministic=True) for each in (agent, loaded))
+    np.testing.assert_array_equal(expected[0]["location"], found[0]["location"])
+    with pytest.raises(ValueError, match="no environment"):
+        loaded.learn(1)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "rmsprop", "adagrad", "adadelta", "adam"])
+def test_learning_on_from_a_training_state_is_learning_without_a_break(
+    tiny_env: GlimpseVectorEnv, tmp_path: Path, optimiser: str
+) -> None:
+    path = tmp_path / "state.safetensors"
+    agent = Reinforce(tiny_env, **SMALL, optimiser=optimiser, schedule="cosine", momentum=0.5)
+    agent.learn(60, schedule_timesteps=120)
+    agent.save_training_state(path)
+    resumed = Reinforce.load_training_state(path, tiny_env)
+    assert resumed.num_timesteps == 60
+    on = {"reset_num_timesteps": False, "schedule_timesteps": 120}
+    assert metrics_of(agent, 5, **on) == metrics_of(resumed, 5, **on)
+    assert torch.equal(weights_of(agent), weights_of(resumed))
+
+
+def test_a_model_alone_is_no_training_state(tiny_env: GlimpseVectorEnv, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    Reinforce(tiny_env, **SMALL).save(path)
+    with pytest.raises(ValueError, match="not the state of its training"):
+        Reinforce.load_training_state(path, tiny_env)
+
+
+def test_loading_for_another_environment_names_both(
+    tiny_env: GlimpseVectorEnv, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    Reinforce(tiny_env, **SMALL).save(path)
+    images = np.zeros((4, 6, 6), np.uint8)
+    other = GlimpseVectorEnv((images, np.arange(4)), num_envs=2, patch_size=3)
+    with pytest.raises(ValueError, match=r"\(1, 3, 3\).*\(2, 2, 2\)"):
+        Reinforce.load(path, other)
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+def test_a_single_environment_is_refused_with_what_to_do() -> None:
+    env = gym.make("ram_env/MNIST-v0", dataset=(np.zeros((2, 8, 8), np.uint8), np.arange(2)))
+    with pytest.raises(ValueError, match="make_vec"):
+        Reinforce(env)
+
+
+@pytest.mark.parametrize("action_format", ["discrete", "multi_discrete"])
+def test_other_action_formats_are_refused(action_format: str) -> None:
+    data = (np.zeros((2, 8, 8), np.uint8), np.arange(2))
+    with pytest.raises(ValueError, match="action_format='dict'"):
+        Reinforce(GlimpseVectorEnv(data, num_envs=2, action_format=action_format))
+
+
+def test_a_gpu_that_is_not_there_is_refused(tiny_env: GlimpseVectorEnv) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="finds no GPU"):
+        Reinforce(tiny_env, device="cuda")
+
+
+def test_environments_out_of_step_are_refused() -> None:
+    class Staggered(VectorWrapper):
+        def step(self, actions: Any) -> Any:
+            observation, reward, terminated, truncated, info = super().step(actions)
+            terminated[0] = True
+            return observation, reward, terminated, truncated, info
+
+    data = (np.zeros((2, 8, 8), np.uint8), np.arange(2))
+    agent = Reinforce(Staggered(GlimpseVectorEnv(data, num_envs=3)), **SMALL)
+    with pytest.raises(ValueError, match="1 of 3 terminated"):
+        agent.learn(1)

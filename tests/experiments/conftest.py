@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 training and 60 test images of 8x8 pixels, of three classes that are easy to tell."""
+    rng = np.random.default_rng(0)
+
+    def make(num_items: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = rng.integers(3, size=num_items)
+        images = rng.integers(0, 60, (num_items, 8, 8), dtype=np.uint8)
+        for row, label in enumerate(labels):
+            images[row, 2:6, 1 + 2 * label : 3 + 2 * label] += 180
+        return images, labels
+
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    (x_train, y_train), (x_test, y_test) = make(300), make(60)
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_options(tiny_npz: Path) -> list[str]:
+    """Options of `ram train` that make an epoch take a moment."""
+    options = {
+        "env": "ram_env/MNIST-v0",
+        "dataset": tiny_npz,
+        "patch-size": 4,
+        "num-glimpses": 3,
+        "batch-size": 25,
+        "hidden-size": 16,
+        "image-hidden-size": 16,
+        "glimpse-hidden-size": 8,
+        "location-hidden-size": 8,
+        "epochs": 3,
+    }
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.evaluate import Evaluation, describe, evaluate, score, wilson_interval
+from experiments.evaluate import main as evaluate_main
+from experiments.train import main as train_main
+from ram_env import GlimpseVectorEnv
+
+NUM_ITEMS = 10
+
+
+def make_env(num_envs: int, **options: Any) -> GlimpseVectorEnv:
+    """Ten 6x6 images, each of one grey that tells its index; classes 0, 1, 2, 0, ..."""
+    images = np.broadcast_to(
+        np.arange(NUM_ITEMS, dtype=np.uint8)[:, None, None] * 20, (NUM_ITEMS, 6, 6)
+    )
+    return GlimpseVectorEnv(
+        (images, np.arange(NUM_ITEMS) % 3),
+        split="test",
+        num_envs=num_envs,
+        num_glimpses=3,
+        patch_size=2,
+        **options,
+    )
+
+
+class Oracle:
+    """Knows every image by its grey; names the right class from a given glimpse on."""
+
+    def __init__(self, right_from: int = 1) -> None:
+        self.right_from = right_from
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic=False
+    ) -> Any:
+        assert deterministic
+        taken = np.where(episode_start, 0, 0 if state is None else state) + 1
+        index = np.rint(observation["glimpse"][:, 0, 0, 0] * 255 / 20).astype(int)
+        label = np.where(taken >= self.right_from, index % 3, (index + 1) % 3)
+        location = np.full((len(index), 2), 0.1 * taken[:, None], np.float32)
+        return {"location": location, "label": label}, taken
+
+
+@pytest.mark.parametrize("num_envs", [1, 3, 10, 16])
+def test_every_item_counts_once_whatever_the_batch(num_envs: int) -> None:
+    evaluation = evaluate(Oracle(), make_env(num_envs))
+    assert evaluation.labels.tolist() == [index % 3 for index in range(NUM_ITEMS)]
+    assert evaluation.predictions.tolist() == evaluation.labels.tolist()
+    assert evaluation.accuracy == 1
+
+
+def test_accuracy_after_each_glimpse() -> None:
+    evaluation = evaluate(Oracle(right_from=3), make_env(4))
+    assert evaluation.accuracy_after_glimpses == [0, 0, 1]
+    assert evaluation.accuracy == 1
+
+
+def test_locations_are_where_it_looked() -> None:
+    evaluation = evaluate(Oracle(), make_env(4))
+    np.testing.assert_allclose(
+        evaluation.locations,
+        np.broadcast_to([[[0, 0], [0.1, 0.1], [0.2, 0.2]]], (10, 3, 2)),
+        rtol=1e-6,
+    )
+
+
+def test_an_agent_that_answers_early_is_done() -> None:
+    class Hasty:
+        def predict(self, observation: Any, *_: Any, **__: Any) -> Any:
+            index = np.rint(observation["glimpse"][:, 0, 0, 0] * 255 / 20).astype(int)
+            answers = 49 + index % 3
+            look_at_centre = 24
+            return np.where(index % 2 == 0, answers, look_at_centre), None
+
+    evaluation = evaluate(Hasty(), make_env(4, action_format="discrete"))
+    even = np.arange(NUM_ITEMS) % 2 == 0
+    assert (evaluation.predictions[even] == evaluation.labels[even]).all()
+    assert (evaluation.predictions[~even] == -1).all()
+    assert evaluation.accuracy == 0.5
+    assert np.isnan(evaluation.locations[even, 1:]).all()
+    assert evaluation.confusion[:, -1].sum() == 5
+
+
+def test_confusion_and_accuracy_by_class() -> None:
+    evaluation = Evaluation(
+        labels=np.array([0, 0, 1, 2]),
+        predictions=np.array([0, 1, 1, -1]),
+        answers_after=np.array([[0], [1], [1], [-1]]),
+        locations=np.zeros((4, 1, 2), np.float32),
+        probabilities=None,
+        num_classes=4,
+    )
+    assert evaluation.confusion.tolist() == [
+        [1, 1, 0, 0, 0],
+        [0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0],
+    ]
+    assert evaluation.accuracy_by_class == [0.5, 1.0, 0.0, None]
+    assert np.isnan(evaluation.cross_entropy)
+
+
+def test_cross_entropy() -> None:
+    evaluation = Evaluation(
+        labels=np.array([0, 1]),
+        predictions=np.array([0, 0]),
+        answers_after=np.array([[0], [0]]),
+        locations=np.zeros((2, 1, 2), np.float32),
+        probabilities=np.array([[0.5, 0.5], [0.75, 0.25]]),
+        num_classes=2,
+    )
+    assert evaluation.cross_entropy == pytest.approx((np.log(2) + np.log(4)) / 2)
+
+
+def test_wilson_interval() -> None:
+    # Wilson's interval for 8 of 10, as in the textbooks: 0.490 to 0.943.
+    assert wilson_interval(8, 10) == pytest.approx((0.490, 0.943), abs=5e-4)
+    low, high = wilson_interval(10, 10)
+    assert low < 1
+    assert high == pytest.approx(1)
+
+
+def test_other_autoreset_modes_are_refused() -> None:
+    with pytest.raises(ValueError, match="SameStep"):
+        evaluate(Oracle(), make_env(2, autoreset_mode="SameStep"))
+
+
+def test_scores_are_strict_json_and_readable() -> None:
+    env = make_env(4)
+    scores = score(Oracle(), env, evaluate(Oracle(), env))
+    text = describe(json.loads(json.dumps(scores, allow_nan=False)))
+    assert "test accuracy: 100.00% of 10 images" in text
+    assert "confusion" in text
+
+
+def test_ram_evaluate_prints_and_saves(
+    tiny_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train_main([*tiny_options, "--epochs", "1", "--run-dir", str(run)])
+    at_the_end = (run / "scores.json").read_bytes()
+    (run / "scores.json").unlink()
+    capsys.readouterr()
+    evaluate_main([str(run)])
+    assert "test accuracy" in capsys.readouterr().out
+    assert (run / "scores.json").read_bytes() == at_the_end
+    evaluate_main([str(run), "--split", "val"])
+    assert json.loads((run / "scores-val.json").read_text())["num_images"] == 25

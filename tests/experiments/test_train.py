@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from experiments.config import TrainConfig
+from experiments.presets import PRESETS
+from experiments.train import main
+
+NUM_GLIMPSES = 3
+ALWAYS_WRITTEN = {
+    "config.json",
+    "metrics.csv",
+    "scores.json",
+    "loss.png",
+    "episode.gif",
+    "gaze.png",
+    "checkpoints",
+    "tensorboard",
+}
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.cli", "train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+    )
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Waits for a condition; fails if the process ends before it holds."""
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+def rows_in(path: Path) -> int:
+    return len(path.read_text().splitlines()) - 1 if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def finished_run(tiny_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    main([*tiny_options, "--run-dir", str(folder)])
+    return folder
+
+
+def test_a_run_writes_its_folder(finished_run: Path) -> None:
+    pictures = {
+        f"{kind}{glimpse}.png"
+        for kind in ("glimpse", "patch")
+        for glimpse in range(1, NUM_GLIMPSES + 1)
+    }
+    assert {path.name for path in finished_run.iterdir()} == ALWAYS_WRITTEN | pictures
+    checkpoints = {path.name for path in (finished_run / "checkpoints").iterdir()}
+    assert checkpoints == {"best.safetensors", "latest.safetensors"}
+    assert list((finished_run / "tensorboard").iterdir())
+
+
+def test_metrics_have_a_row_for_each_epoch(finished_run: Path) -> None:
+    with (finished_run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+    # 275 training images, in whole batches of 25, three glimpses each
+    assert [int(row["timesteps"]) for row in rows] == [825, 1650, 2475]
+    assert {"train_loss", "train_reward", "train_accuracy", "val_loss", "val_accuracy"} <= {
+        *rows[0]
+    }
+
+
+def test_scores_are_of_every_test_image_once(finished_run: Path) -> None:
+    scores = json.loads((finished_run / "scores.json").read_text())
+    confusion = scores["confusion"]
+    assert scores["num_images"] == sum(map(sum, confusion)) == 60
+    assert scores["accuracy"] == sum(row[c] for c, row in enumerate(confusion)) / 60
+    assert scores["accuracy_after_glimpses"][-1] == scores["accuracy"]
+    low, high = scores["confidence_interval_95"]
+    assert low < scores["accuracy"] < high or scores["accuracy"] in (0, 1)
+    assert set(scores["accuracy_by_gaze"]) == {"learned", "random", "center"}
+
+
+def test_the_configuration_is_kept(finished_run: Path, tiny_npz: Path) -> None:
+    config = TrainConfig.from_json(json.loads((finished_run / "config.json").read_text()))
+    assert config.task.dataset == str(tiny_npz)
+    assert config.epochs == 3
+    assert config.agent.hidden_size == 16
+
+
+def test_results_go_to_stdout_and_progress_to_stderr(
+    tiny_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*tiny_options, "--epochs", "1", "--run-dir", str(tmp_path / "run")])
+    out, err = capsys.readouterr()
+    assert "test accuracy" in out
+    assert "epoch" not in out
+    assert "epoch 1/1" in err
+    assert "loss=" in err
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(0.0, id="as the first row is written"),
+        pytest.param(0.05, id="a little later", marks=pytest.mark.slow),
+        pytest.param(0.1, id="later still", marks=pytest.mark.slow),
+        pytest.param(0.15, id="last", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_and_resumed_is_as_if_never_killed(
+    finished_run: Path, tiny_options: list[str], tmp_path: Path, moment: float
+) -> None:
+    run = tmp_path / "killed"
+    process = start([*tiny_options, "--run-dir", str(run)])
+    wait_until(lambda: rows_in(run / "metrics.csv") >= 1, process)
+    time.sleep(moment)
+    process.kill()
+    process.communicate()
+    main(["--resume", str(run)])
+    for name in ("metrics.csv", "scores.json", "checkpoints/best.safetensors"):
+        assert (run / name).read_bytes() == (finished_run / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_it_with_a_checkpoint(
+    finished_run: Path,
+    tiny_options: list[str],
+    tmp_path: Path,
+    number: signal.Signals,
+    exit_code: int,
+) -> None:
+    run = tmp_path / "stopped"
+    process = start([*tiny_options, "--epochs", "100000", "--run-dir", str(run)])
+    wait_until(lambda: rows_in(run / "metrics.csv") >= 2, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == exit_code
+    assert f"ram train --resume {run}" in err
+    assert "Traceback" not in err
+    assert (run / "checkpoints" / "latest.safetensors").exists()
+    assert not (run / "scores.json").exists()
+
+
+def test_stopped_before_the_first_epoch_ends_it_starts_anew(
+    finished_run: Path, tiny_options: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "early"
+    process = start([*tiny_options, "--run-dir", str(run)])
+    wait_until(lambda: (run / "config.json").exists(), process)
+    process.kill()
+    process.communicate()
+    main(["--resume", str(run)])
+    assert (run / "metrics.csv").read_bytes() == (finished_run / "metrics.csv").read_bytes()
+
+
+def test_a_folder_that_holds_a_run_is_refused(finished_run: Path, tiny_options: list[str]) -> None:
+    before = (finished_run / "config.json").read_bytes()
+    with pytest.raises(ValueError, match="holds another run"):
+        main([*tiny_options, "--run-dir", str(finished_run)])
+    assert (finished_run / "config.json").read_bytes() == before
+
+
+def test_a_folder_that_holds_something_else_is_refused(
+    tiny_options: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="not an empty folder"):
+        main([*tiny_options, "--run-dir", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "0"], "epochs=0"),
+        (["--learning-rate", "-1"], "learning_rate=-1.0"),
+        (["--env", "ram_env/ImageNet-v0"], "ImageNet"),
+        (["--preset", "fastest"], "fastest"),
+        (["--lr", "1"], "--lr"),
+    ],
+)
+def test_bad_options_are_named_and_nothing_is_written(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start([*arguments, "--run-dir", str(run)])
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert not run.exists()
+
+
+def test_a_task_that_cannot_be_is_refused_before_anything_is_written(
+    tiny_options: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="patch_size=99"):
+        main([*tiny_options, "--patch-size", "99", "--run-dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_without_a_test_set_is_refused(tmp_path: Path) -> None:
+    import numpy as np
+
+    data = tmp_path / "whole.npz"
+    np.savez(data, images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(9) % 3)
+    with pytest.raises(ValueError, match="no test set of its own"):
+        main(["--dataset", str(data), "--run-dir", str(tmp_path / "run")])
+
+
+def test_resume_takes_no_other_option(finished_run: Path) -> None:
+    with pytest.raises(ValueError, match="alone"):
+        main(["--resume", str(finished_run), "--epochs", "9"])
+
+
+def test_resume_of_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not the folder of a run"):
+        main(["--resume", str(tmp_path)])
+
+
+def test_a_damaged_training_state_is_named(tiny_options: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main([*tiny_options, "--epochs", "1", "--run-dir", str(run)])
+    state = run / "checkpoints" / "latest.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"latest\.safetensors.*damaged"):
+        main(["--resume", str(run)])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_survives_json(name: str) -> None:
+    document = json.loads(json.dumps(PRESETS[name].to_json()))
+    assert TrainConfig.from_json(document) == PRESETS[name]
