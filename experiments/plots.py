@@ -66,7 +66,7 @@ _FINE_LOG_TICKS = (1, 2, 5)
 _COARSE_LOG_TICKS = (1,)
 _MAX_FINE_LOG_SPAN = 500.0  # beyond that factor, ticks at powers of ten are enough
 _LOG_PADDING = 1.25
-_MIN_LOG_SPAN = 6.0  # what a logarithmic axis covers at least: a factor with two ticks in it
+_MIN_LOG_SPAN = 6.0  # a factor: with less, small changes look large and round ticks run out
 _ERROR_FLOOR = 0.01  # per cent; no error at all would not be on a logarithmic axis
 
 _MAX_COLUMNS = 4

@@ -187,6 +187,8 @@ def test_ticks_are_whole_epochs_and_values_have_ticks(tmp_path, figures, num_epo
         low, high = axes.get_ylim()
         ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
         assert 2 <= len(ticks) <= 12
+        # Changes by some per cent must not look like halving.
+        assert axes.get_yscale() == "linear" or high > 5 * low
 
 
 @pytest.mark.parametrize("distance", [0.0, 0.5])
