@@ -44,6 +44,8 @@ class ReinforceHyperparameters:
     """Optimiser; sgd has Nesterov momentum, adam decoupled weight decay (AdamW)."""
     learning_rate: float = 1e-3
     """Learning rate at the beginning."""
+    location_learning_rate: float = 0.1
+    """Learning rate of the location network, as a multiple of the others'."""
     momentum: float = 0.9
     """Momentum of sgd and rmsprop."""
     weight_decay: float = 0.0
@@ -102,6 +104,7 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("reinforce_weight", *_NOT_NEGATIVE),
     ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),
     ("learning_rate", *_POSITIVE),
+    ("location_learning_rate", *_NOT_NEGATIVE),
     ("momentum", *_FRACTION),
     ("weight_decay", *_NOT_NEGATIVE),
     ("schedule", *_one_of("constant", "linear", "cosine")),

@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
 State = tuple[Tensor, ...]
 
@@ -150,6 +151,8 @@ class RecurrentAttention(nn.Module):
         )
         self.core = CORES[core](image_hidden_size, hidden_size)
         self.location_network = nn.Linear(hidden_size, 2)
+        nn.init.zeros_(self.location_network.weight)
+        nn.init.zeros_(self.location_network.bias)
         self.action_network = nn.Linear(hidden_size, num_classes)
         self.baseline_network = nn.Linear(hidden_size, 1)
 
@@ -180,7 +183,8 @@ class RecurrentAttention(nn.Module):
             hidden: h_t, `(..., hidden_size)`.
             glimpses_taken: How many glimpses h_t knows of, `(..., 1)`.
         """
-        offset: Tensor = self.location_network(hidden)
+        features = layer_norm(hidden, hidden.shape[-1:])
+        offset: Tensor = self.location_network(features)
         return scan_path(glimpses_taken, self.scan_radius) + offset
 
     def class_logits(self, hidden: Tensor) -> Tensor:

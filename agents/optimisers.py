@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from agents.hyperparameters import Schedule
+from agents.networks import RecurrentAttention
+
+LOCATION_NETWORK = "location_network."
 
 OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -22,9 +24,12 @@ OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
 
 
 def make_optimiser(
-    network: nn.Module, *, name: str, momentum: float, weight_decay: float
+    network: RecurrentAttention, *, name: str, momentum: float, weight_decay: float
 ) -> Optimizer:
-    """Returns an optimiser of a network's parameters; its learning rate is set at each update.
+    """Returns an optimiser of two groups: the location network's parameters, and all others.
+
+    The location network learns from REINFORCE alone, and an optimiser that scales gradients away
+    (Adam) walks it along their noise at the full learning rate: it needs a rate of its own.
 
     Args:
         network: Whose parameters.
@@ -37,9 +42,24 @@ def make_optimiser(
         "rmsprop": {"momentum": momentum},
         "adam": {"fused": True},
     }
+    location = [
+        value for key, value in network.named_parameters() if key.startswith(LOCATION_NETWORK)
+    ]
+    others = [
+        value for key, value in network.named_parameters() if not key.startswith(LOCATION_NETWORK)
+    ]
     return OPTIMISERS[name](
-        network.parameters(), lr=0.0, weight_decay=weight_decay, **extras.get(name, {})
+        [{"params": location}, {"params": others}],
+        lr=0.0,  # set at each update
+        weight_decay=weight_decay,
+        **extras.get(name, {}),
     )
+
+
+def set_learning_rates(optimiser: Optimizer, learning_rate: float, *, location: float) -> None:
+    """Sets the learning rates of the two groups of an optimiser from `make_optimiser`."""
+    for group, rate in zip(optimiser.param_groups, (location, learning_rate), strict=True):
+        group["lr"] = rate
 
 
 def decay(schedule: Schedule, progress: float) -> float:

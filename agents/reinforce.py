@@ -23,7 +23,7 @@ from agents.checkpoint import read_checkpoint, write_checkpoint
 from agents.hyperparameters import Device, ReinforceHyperparameters
 from agents.loss import Rollout, attention_loss, gaussian_log_prob
 from agents.networks import RecurrentAttention, State
-from agents.optimisers import decay, make_optimiser
+from agents.optimisers import decay, make_optimiser, set_learning_rates
 from agents.spaces import GlimpseSpaces
 
 
@@ -228,10 +228,14 @@ class Reinforce:
         self.optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.hyperparameters.max_grad_norm)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.hyperparameters.learning_rate * decay(
-                self.hyperparameters.schedule, progress
-            )
+        learning_rate = self.hyperparameters.learning_rate * decay(
+            self.hyperparameters.schedule, progress
+        )
+        set_learning_rates(
+            self.optimiser,
+            learning_rate,
+            location=learning_rate * self.hyperparameters.location_learning_rate,
+        )
         self.optimiser.step()
         right = rollout.class_logits[-1].argmax(dim=-1) == rollout.labels
         numbers = torch.stack([*losses, rollout.returns.mean(), right.float().mean()])

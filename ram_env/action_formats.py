@@ -10,6 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from ram_env.validation import as_array
+
 NO_ANSWER = -1
 
 
@@ -57,10 +59,13 @@ class ActionFormat(Protocol):
 
 @dataclass(frozen=True)
 class DictActions:
-    """`{"location": (x, y) in [-1, 1], "label": class}`; the label counts at the last step only."""
+    """`{"location": (x, y) in [-1, 1], "label": class}`; the label counts at the last step only.
+
+    Numbers of any real type will do as a location, and integers of any type as a label.
+    """
 
     num_classes: int
-    grid_size: int
+    grid_size: int  # of no use here; all formats are made alike
 
     @property
     def space(self) -> spaces.Dict:
@@ -142,14 +147,15 @@ def _cell_centres(cells: NDArray[np.int64], grid_size: int) -> NDArray[np.float6
 
 
 def _require_locations(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    locations = _require_array(name, value, shape, kinds="fiu", wanted="real numbers")
+    array = _require_array(name, value, shape, kinds="fiu", wanted="real numbers")
+    locations = array.astype(np.float64)
     outside = ~(np.abs(locations) <= 1)  # true for NaN, too
     if outside.any():
         raise ValueError(
             f"{name} holds {locations[outside][0]}, which is not in [-1, 1]; "
             "clip locations before they are handed to the environment"
         )
-    return locations.astype(np.float64)
+    return locations
 
 
 def _require_integers(
@@ -167,12 +173,11 @@ def _require_integers(
 def _require_array(
     name: str, value: Any, shape: tuple[int, ...], *, kinds: str, wanted: str
 ) -> NDArray[Any]:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # a ragged list
-        raise ValueError(f"{name}={value!r} is not an array of shape {shape}: {error}") from None
+    array = as_array(value)
     if array.shape != shape:
         raise ValueError(f"{name}={value!r} has shape {array.shape}, expected {shape}")
     if array.dtype.kind not in kinds:
-        raise ValueError(f"{name}={value!r} has dtype {array.dtype}, expected {wanted}")
+        raise ValueError(
+            f"{name}={value!r} has dtype {array.dtype}, expected {wanted} of shape {shape}"
+        )
     return array

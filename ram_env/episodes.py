@@ -118,7 +118,9 @@ class Episodes:
     def observe(self, rows: Rows) -> Observation:
         """Returns what the agent sees now in `rows`; new arrays, a row each."""
         locations = self.path[rows, self.glimpses_taken[rows] - 1]
-        canvases = self._canvases if len(rows) == self.num_envs else self._canvases[rows]
+        # All rows, in order, need no copy.
+        whole = len(rows) == self.num_envs and np.array_equal(rows, np.arange(self.num_envs))
+        canvases = self._canvases if whole else self._canvases[rows]
         glimpses = self.task.sensor.glimpse(canvases, locations * self.task.location_range)
         return {"glimpse": glimpses, "location": locations}
 
@@ -154,7 +156,7 @@ class Episodes:
         if self.task.order == "random":
             return (uniforms * num_items).astype(np.int64)
         positions = self._next_in_order + np.arange(len(uniforms))
-        self._next_in_order = (self._next_in_order + len(uniforms)) % num_items
+        self._next_in_order += len(uniforms)
         return positions % num_items
 
     def _make_scenes(self, rows: Rows, uniforms: NDArray[np.float64]) -> None:

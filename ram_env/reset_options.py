@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ram_env.validation import as_array
 
 
 def require_known_options(options: dict[str, Any] | None, *, allowed: tuple[str, ...]) -> None:
@@ -30,7 +33,7 @@ def requested_index(
     """
     if not options or options.get("index") is None:
         return None
-    index = np.asarray(options["index"])
+    index = as_array(options["index"])
     if index.dtype.kind not in "iu" or index.shape not in ((), (num_envs,)):
         raise ValueError(
             f"options['index']={options['index']!r} is not an integer"
@@ -64,17 +67,23 @@ def requested_rows(options: dict[str, Any] | None, num_envs: int) -> NDArray[np.
 
 
 def requested_seeds(
-    seed: int | list[int | None] | tuple[int | None, ...] | None, num_envs: int
+    seed: int | Sequence[int | None] | NDArray[np.integer[Any]] | None, num_envs: int
 ) -> list[int | None]:
     """Returns a seed for each environment: None, `seed + i` as Gymnasium does, or the list's own.
 
     Raises:
-        ValueError: The list has another length than `num_envs`.
+        ValueError: It is none of these; the list must have `num_envs` seeds of at least 0.
     """
     if seed is None:
         return [None] * num_envs
-    if isinstance(seed, (int, np.integer)):
+    if isinstance(seed, int | np.integer):
         return [int(seed) + position for position in range(num_envs)]
-    if len(seed) != num_envs:
-        raise ValueError(f"seed={seed!r} has {len(seed)} seeds for num_envs={num_envs}")
-    return list(seed)
+    if not isinstance(seed, Sequence | np.ndarray) or len(seed) != num_envs:
+        raise ValueError(
+            f"seed={seed!r} is neither None nor an integer nor, for num_envs={num_envs}, "
+            f"a list of {num_envs}"
+        )
+    for each in seed:
+        if each is not None and (not isinstance(each, int | np.integer) or each < 0):
+            raise ValueError(f"seed={seed!r} holds {each!r}, not an integer of at least 0 or None")
+    return [None if each is None else int(each) for each in seed]

@@ -10,7 +10,7 @@ Source: Mnih et al. 2014 (arXiv 1406.6247), section 4.1: translated and cluttere
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -22,8 +22,13 @@ Images = NDArray[np.uint8]
 Uniforms = NDArray[np.float64]
 
 
+@runtime_checkable
 class Scene(Protocol):
     """What an environment asks of a scene."""
+
+    @property
+    def uses_others(self) -> bool:
+        """Whether it shows pieces of other items."""
 
     @property
     def num_uniforms(self) -> int:
@@ -74,6 +79,7 @@ class Others:
 class PlainScene:
     """The item itself."""
 
+    uses_others = False
     num_uniforms = 0
 
     def image_shape(self, item_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -98,6 +104,7 @@ class ShiftedScene:
 
     max_shift: int = 1
 
+    uses_others = False
     num_uniforms = 2
 
     def __post_init__(self) -> None:
@@ -129,6 +136,7 @@ class TranslatedScene:
 
     size: int = 60
 
+    uses_others = False
     num_uniforms = 2
 
     def __post_init__(self) -> None:
@@ -174,6 +182,8 @@ class ClutteredScene:
     size: int = 60
     num_pieces: int = 4
     piece_size: int = 8
+
+    uses_others = True
 
     def __post_init__(self) -> None:
         for name in ("size", "num_pieces", "piece_size"):
@@ -227,12 +237,12 @@ def find_scene(scene: str | Scene) -> Scene:
     """Returns the scene of that name, or the scene itself.
 
     Raises:
-        ValueError: There is no scene of that name.
+        ValueError: There is no scene of that name, or it is none.
     """
-    if isinstance(scene, str):
-        require_choice("scene", scene, SCENES)
-        return SCENES[scene]
-    return scene
+    if isinstance(scene, Scene):
+        return scene
+    require_choice("scene", scene, SCENES)
+    return SCENES[scene]
 
 
 def _pick(uniforms: Uniforms, count: int) -> NDArray[np.int64]:

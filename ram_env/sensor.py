@@ -105,7 +105,7 @@ class GlimpseSensor:
             if channels:
                 sums = np.moveaxis(sums, 1, -1)
             # Divided, not multiplied by the inverse, so that white is exactly 1.
-            np.divide(sums, np.float32(MAX_PIXEL * block**2), out=glimpses[:, scale])
+            np.divide(sums, MAX_PIXEL * block**2, out=glimpses[:, scale], casting="same_kind")
         return glimpses
 
     def centres(

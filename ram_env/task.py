@@ -76,7 +76,7 @@ class GlimpseTask:
         require_integer("grid_size", self.grid_size, at_least=1)
         _require_fraction("location_range", self.location_range)
         self._require_sensible_glimpse()
-        if self.scene_maker.num_uniforms and len(self.clutter_images) < 2:
+        if self.scene_maker.uses_others and len(self.clutter_images) < 2:
             raise ValueError(f"scene={self.scene!r} needs at least 2 training images")
 
     @classmethod
@@ -100,7 +100,9 @@ class GlimpseTask:
 
     @cached_property
     def clutter_images(self) -> NDArray[np.uint8]:
-        """The training images, which clutter is cut from."""
+        """The training images, which clutter is cut from; the items' own if there is no clutter."""
+        if not self.scene_maker.uses_others:
+            return self.items.images
         return self.items.images if self.own_clutter else load_dataset(self.dataset, "train").images
 
     @cached_property
@@ -165,13 +167,13 @@ class GlimpseTask:
         return generator.random((len(self.items), self.scene_maker.num_uniforms))
 
     def _require_sensible_glimpse(self) -> None:
+        coarsest = self.sensor.extents[-1]
         longer_side = max(self.image_size)
         if self.patch_size > longer_side:
             raise ValueError(
                 f"patch_size={self.patch_size} is larger than the image's longer side, "
                 f"{longer_side} pixels: a glimpse would show everything; give at most {longer_side}"
             )
-        coarsest = self.sensor.extents[-1]
         if coarsest > LARGEST_EXTENT * longer_side:
             raise ValueError(
                 f"num_scales={self.num_scales} with scale_factor={self.scale_factor} and "

@@ -19,13 +19,22 @@ def require_integer(name: str, value: object, *, at_least: int) -> None:
 
 def require_choice(name: str, value: object, choices: Collection[str]) -> None:
     """Raises a ValueError unless `value` is one of `choices`."""
-    if value not in choices:
+    if value not in list(choices):  # a list, as in a dict the value would have to be hashable
         raise ValueError(f"{name}={value!r} is not one of {sorted(choices)}")
 
 
+def as_array(value: Any) -> NDArray[Any]:
+    """Returns `value` as an array; a ragged list as one of objects, which fails checks of type."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.array(value, dtype=object)
+
+
 def require_probabilities(value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Returns `value` as float64 probabilities of that shape, or raises a ValueError."""
-    probabilities = np.asarray(value, np.float64)
-    if probabilities.shape != shape or not np.all(probabilities >= 0):
+    """Returns `value` as float64 numbers in [0, 1] of that shape, or raises a ValueError."""
+    array = as_array(value)
+    fits = array.dtype.kind in "fiub" and array.shape == shape
+    if not fits or not ((array >= 0) & (array <= 1)).all():
         raise ValueError(f"belief={value!r} is not an array of probabilities of shape {shape}")
-    return probabilities
+    return array.astype(np.float64)

@@ -93,7 +93,9 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._episodes = Episodes(self.task, num_envs)
-        self._generators = _new_generators([None] * num_envs)
+        seeded = [seeding.np_random() for _ in range(num_envs)]
+        self._generators = [generator for generator, _ in seeded]
+        self._seeds = [seed for _, seed in seeded]
 
     def reset(
         self,
@@ -104,7 +106,8 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
         """Starts new episodes, in all sub-environments or in those of a mask.
 
         Args:
-            seed: None, one integer `s` (sub-environment `i` gets `s + i`), or a list of them.
+            seed: None, one integer `s` (sub-environment `i` gets `s + i`), or a list of them. Any
+                seed makes the sequential order begin again.
             options: `"index"`: the item to show, one for all or one for each sub-environment;
                 `"reset_mask"`: bool `(num_envs,)`, which sub-environments to reset.
 
@@ -123,7 +126,7 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
         self._require_started(np.delete(np.arange(self.num_envs), rows))
         for row in rows:
             if seeds[row] is not None:
-                self._generators[row], _ = seeding.np_random(seeds[row])
+                self._generators[row], self._seeds[row] = seeding.np_random(seeds[row])
         if seed is not None:
             self._episodes.restart_order()
         self._start(rows, None if index is None else index[rows])
@@ -199,6 +202,11 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
         """The generators of the sub-environments, as in `SyncVectorEnv`."""
         return tuple(self._generators)
 
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seeds of these generators, as in `SyncVectorEnv`."""
+        return tuple(self._seeds)
+
     def _start(self, rows: Rows, index: NDArray[np.int64] | None = None) -> None:
         self._episodes.start(rows, [self._generators[row] for row in rows], index)
 
@@ -265,7 +273,3 @@ def _find_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     except ValueError:
         allowed = [known.value for known in AutoresetMode]
         raise ValueError(f"autoreset_mode={mode!r} is not one of {allowed}") from None
-
-
-def _new_generators(seeds: list[int | None]) -> list[np.random.Generator]:
-    return [seeding.np_random(seed)[0] for seed in seeds]

@@ -13,6 +13,7 @@ from ram_env import (
     GlimpseEnv,
     GlimpseVectorEnv,
     PlainScene,
+    ShiftedScene,
     TranslatedScene,
     load_dataset,
 )
@@ -279,6 +280,7 @@ def test_a_translated_scene_needs_no_other_item():
 class MirroredScene:
     """A user's own scene: the item or, as the number says, its mirror image."""
 
+    uses_others = False
     num_uniforms = 1
 
     def image_shape(self, item_shape):
@@ -300,11 +302,12 @@ def scenes_by_item(num_envs, seed, num_items=12, **options):
     """The image of every item, as the episodes of a vector environment bring them."""
     envs = GlimpseVectorEnv(num_envs=num_envs, patch_size=4, **options)
     found = {}
-    _, infos = envs.reset(seed=seed)
-    while len(found) < num_items:
+    for turn in range(500):  # more than enough for random draws to find them all
+        _, infos = envs.reset(seed=seed if turn == 0 else None)
         for index, image in zip(infos["index"].tolist(), envs.images, strict=True):
             assert np.array_equal(found.setdefault(index, image.copy()), image)
-        _, infos = envs.reset()
+        if len(found) == num_items:
+            break
     return [found[index] for index in range(num_items)]
 
 
@@ -414,3 +417,30 @@ def test_mnists_scenes_are_the_same_for_everybody(scene, split):
     envs = GlimpseVectorEnv(split=split, scene=scene, num_envs=len(items))
     envs.reset(seed=0, options={"index": items})
     assert hashlib.sha256(envs.images.tobytes()).hexdigest() == GOLDEN_SCENES[scene, split]
+
+
+def test_a_shifted_item_moves_by_up_to_max_shift_and_loses_what_leaves():
+    item = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3)
+    scene = ShiftedScene(max_shift=1)
+    almost_1 = np.nextafter(1, 0)
+    # The window of a bordered item moves down and right, so the item moves up and left.
+    towards_bottom_right = scene.compose(item, np.array([[0.0, 0.0]]), None)
+    towards_top_left = scene.compose(item, np.array([[almost_1, almost_1]]), None)
+    not_at_all = scene.compose(item, np.array([[0.5, 0.5]]), None)
+    assert towards_bottom_right[0].tolist() == [[0, 0, 0], [0, 1, 2], [0, 4, 5]]
+    assert towards_top_left[0].tolist() == [[5, 6, 0], [8, 9, 0], [0, 0, 0]]
+    assert not_at_all.tolist() == item.tolist()
+
+
+def test_shifted_colour_items_keep_their_layout():
+    items = np.random.default_rng(0).integers(0, 256, (5, 6, 4, 3), dtype=np.uint8)
+    scene = ShiftedScene(max_shift=2)
+    shifted = scene.compose(items, np.full((5, 2), 0.5), None)
+    assert scene.image_shape(items.shape[1:]) == (6, 4, 3)
+    np.testing.assert_array_equal(shifted, items)
+
+
+@pytest.mark.parametrize("max_shift", [0, -1, 1.5, "far"])
+def test_a_shift_that_is_none_is_refused(max_shift):
+    with pytest.raises(ValueError, match=f"max_shift={max_shift!r}"):
+        ShiftedScene(max_shift=max_shift)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from agents.networks import LstmCore, RecurrentAttention, ReluCore, scan_path
+
+CPU = torch.device("cpu")
+
+
+def make_network(core: str, scan_radius: float = 0.0) -> RecurrentAttention:
+    return RecurrentAttention(
+        (2, 3, 3),
+        5,
+        glimpse_hidden_size=6,
+        location_hidden_size=7,
+        image_hidden_size=8,
+        hidden_size=9,
+        core=core,
+        scan_radius=scan_radius,
+    )
+
+
+def test_the_scan_path_goes_round_by_golden_angles() -> None:
+    golden = math.pi * (3 - math.sqrt(5))  # 137.5 degrees
+    places = scan_path(torch.tensor([[0.0], [1.0], [2.0]]), radius=0.5)
+    expected = [[0.5 * math.cos(n * golden), 0.5 * math.sin(n * golden)] for n in range(3)]
+    torch.testing.assert_close(places, torch.tensor(expected))
+
+
+def test_radius_0_begins_at_the_centre() -> None:
+    assert (scan_path(torch.arange(6.0).unsqueeze(-1), radius=0.0) == 0).all()
+
+
+def test_the_gaze_begins_as_the_scan_whatever_is_seen() -> None:
+    network = make_network("rnn", scan_radius=0.4)
+    hidden, taken = torch.randn(4, 9), torch.full((4, 1), 2.0)
+    torch.testing.assert_close(network.location_mean(hidden, taken), scan_path(taken, 0.4))
+
+
+def test_the_relu_core_begins_by_adding_up() -> None:
+    core = ReluCore(input_size=2, hidden_size=3)
+    (state,) = core(torch.zeros(1, 2), (torch.tensor([[1.0, 2.0, 3.0]]),))
+    expected = torch.relu(torch.tensor([[1.0, 2.0, 3.0]]) + core.transition.bias)
+    torch.testing.assert_close(state, expected)
+
+
+@pytest.mark.parametrize(("core", "parts"), [("rnn", 1), ("lstm", 2)])
+def test_states_have_the_core_and_the_count_of_glimpses(core: str, parts: int) -> None:
+    network = make_network(core)
+    state = network.initial_state(4, CPU)
+    for taken in range(1, 4):
+        state = network(torch.rand(4, 2, 3, 3), torch.zeros(4, 2), state)
+        assert [part.shape for part in state] == [(4, 9)] * parts + [(4, 1)]
+        assert (state[-1] == taken).all()
+
+
+def test_heads_take_all_time_steps_at_once() -> None:
+    network = make_network("rnn")
+    hidden = torch.randn(6, 4, 9)
+    logits = network.class_logits(hidden)
+    assert logits.shape == (6, 4, 5)
+    torch.testing.assert_close(logits[2], network.class_logits(hidden[2]))
+    assert network.baseline(hidden).shape == (6, 4)
+    assert network.location_mean(hidden, torch.ones(6, 4, 1)).shape == (6, 4, 2)
+
+
+def test_the_glimpse_network_sums_what_and_where() -> None:
+    # The sum of the paper's two outer products, from the one product that it is written as.
+    network = make_network("rnn").glimpse_network
+    glimpse, location = torch.rand(4, 2, 3, 3), torch.rand(4, 2)
+    what = torch.relu(network.what(glimpse.flatten(1)))
+    where = torch.relu(network.where(location))
+    weight = network.output.weight
+    expected = torch.relu(what @ weight[:, :6].T + where @ weight[:, 6:].T + network.output.bias)
+    torch.testing.assert_close(network(glimpse, location), expected)
+
+
+def test_the_lstm_core_keeps_a_cell() -> None:
+    core = LstmCore(input_size=2, hidden_size=3)
+    hidden, cell = core(torch.ones(4, 2), core.initial_state(4, CPU))
+    assert hidden.shape == cell.shape == (4, 3)
