@@ -15,6 +15,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from agents.files import replace_atomically
+
 DOCUMENT_KEY = "document"
 
 
@@ -28,21 +30,14 @@ def write_checkpoint(
         tensors: What is to be kept, by name.
         document: What JSON can hold; kept in the file's header.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     contents = safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={DOCUMENT_KEY: json.dumps(document, allow_nan=False)},
     )
-    try:
-        with beside.open("wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replace_atomically(path) as beside, beside.open("wb") as file:
+        file.write(contents)
+        file.flush()
+        os.fsync(file.fileno())  # the move must not be on disk before the contents are
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:

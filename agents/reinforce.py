@@ -35,6 +35,7 @@ class UpdateMetrics(NamedTuple):
         classification_loss: Cross-entropy, 0 in the pure REINFORCE loss.
         reinforce_loss: The REINFORCE term.
         baseline_loss: The baseline's mean square error.
+        cross_entropy: Of the classes after the last glimpse, whether it was minimised or not.
         reward: Mean return of the rollout's episodes.
         accuracy: How often the likeliest class after the last glimpse was right.
     """
@@ -43,6 +44,7 @@ class UpdateMetrics(NamedTuple):
     classification_loss: float
     reinforce_loss: float
     baseline_loss: float
+    cross_entropy: float
     reward: float
     accuracy: float
 
@@ -237,9 +239,11 @@ class Reinforce:
             location=learning_rate * self.hyperparameters.location_learning_rate,
         )
         self.optimiser.step()
-        right = rollout.class_logits[-1].argmax(dim=-1) == rollout.labels
-        numbers = torch.stack([*losses, rollout.returns.mean(), right.float().mean()])
-        return UpdateMetrics(*numbers.tolist())
+        logits = rollout.class_logits[-1].detach()
+        cross_entropy = nn.functional.cross_entropy(logits, rollout.labels)
+        accuracy = (logits.argmax(dim=-1) == rollout.labels).float().mean()
+        numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy]
+        return UpdateMetrics(*torch.stack(numbers).tolist())
 
     # --- acting -------------------------------------------------------------------------------
 

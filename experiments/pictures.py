@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from experiments.files import replace_atomically
+from agents.files import replace_atomically
 from ram_env.rendering import SCALE_COLOURS
 
 __all__ = ["draw_glimpses", "draw_patches", "write_gif", "write_png"]

@@ -22,7 +22,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from experiments.files import replace_atomically
+from agents.files import replace_atomically
 from ram_env.rendering import SCALE_COLOURS
 
 __all__ = ["plot_gaze", "plot_training"]
@@ -95,9 +95,9 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     out what is missing or NaN.
 
     Args:
-        history: A dict per epoch with `epoch`, `train_classification_loss`,
-            `train_reinforce_loss`, `train_baseline_loss`, `train_accuracy`, `val_loss` (the
-            cross-entropy after the last glimpse) and `val_accuracy`; others are ignored.
+        history: A dict per epoch with `epoch`, `train_cross_entropy`, `val_cross_entropy` (after
+            the last glimpse), `train_reinforce_loss`, `train_baseline_loss`, `train_accuracy` and
+            `val_accuracy`; others are ignored.
         path: The file to make or to replace.
 
     Raises:
@@ -119,13 +119,11 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
 
 
 def _draw_cross_entropy(axes: Axes, history: History) -> None:
-    train, val = _column(history, "train_classification_loss"), _column(history, "val_loss")
-    # Pure REINFORCE has no such term and reports 0, which must not look like a perfect fit.
-    train = np.where(train > 0, train, np.nan)
+    train, val = (_column(history, f"{split}_cross_entropy") for split in ("train", "val"))
     _begin_chart(axes, history, ylabel="cross-entropy (nats)")
-    notes = {"training as minimised": train, "validation after the last glimpse": val}
-    measured = [note for note, values in notes.items() if np.isfinite(values).any()]
-    _write_title(axes, "Loss", "; ".join(measured) or "no cross-entropy was measured", _MUTED)
+    measured = np.isfinite(train).any() or np.isfinite(val).any()
+    note = "after the last glimpse" if measured else "no cross-entropy was measured"
+    _write_title(axes, "Loss", note, _MUTED)
     _use_log_scale(axes, np.concatenate([train, val]))
     _draw_line(axes, history, train, "training", _TRAIN)
     _draw_line(axes, history, val, "validation", _VAL)

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agents.files import replace_atomically
 from experiments.config import TrainConfig
-from experiments.files import replace_atomically
 
 RUNS = Path("runs")
 

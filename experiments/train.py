@@ -132,7 +132,7 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         evaluation = evaluate(self.agent, self._validation_env)
-        return {"val_loss": evaluation.cross_entropy, "val_accuracy": evaluation.accuracy}
+        return {"val_cross_entropy": evaluation.cross_entropy, "val_accuracy": evaluation.accuracy}
 
     def _finish_epoch(self, row: dict[str, float]) -> None:
         """Writes what an epoch leaves behind, and last the training state, which counts it."""

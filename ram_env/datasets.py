@@ -380,6 +380,9 @@ def _only_match(folder: Path, entries: list[Path], part: str) -> Path:
     pattern = re.compile(rf"(?!\.)(?:.*[-_.])?{stem}[-.]idx\d-ubyte(?:\.gz)?")
     # Some archives unpack each file into a folder of the same name, hence is_file.
     matches = [path for path in entries if pattern.fullmatch(path.name) and path.is_file()]
+    # Torchvision keeps each .gz beside what it has unpacked from it: the .gz will do.
+    unpacked = [path for path in matches if path.with_name(f"{path.name}.gz") in matches]
+    matches = [path for path in matches if path not in unpacked]
     if len(matches) == 1:
         return matches[0]
 

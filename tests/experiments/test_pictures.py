@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from agents.files import replace_atomically
 from experiments import pictures
-from experiments.files import replace_atomically
 from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
 from ram_env import GlimpseSensor
 from ram_env.rendering import SCALE_COLOURS

@@ -76,9 +76,13 @@ def test_metrics_have_a_row_for_each_epoch(finished_run: Path) -> None:
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     # 275 training images, in whole batches of 25, three glimpses each
     assert [int(row["timesteps"]) for row in rows] == [825, 1650, 2475]
-    assert {"train_loss", "train_reward", "train_accuracy", "val_loss", "val_accuracy"} <= {
-        *rows[0]
-    }
+    assert {
+        "train_loss",
+        "train_cross_entropy",
+        "train_accuracy",
+        "val_cross_entropy",
+        "val_accuracy",
+    } <= {*rows[0]}
 
 
 def test_scores_are_of_every_test_image_once(finished_run: Path) -> None:

@@ -497,7 +497,6 @@ def test_a_folder_of_very_many_files_does_not_fill_the_screen(tmp_path):
     [
         (IDX_NAMES, "emnist-digits-train-images-idx3-ubyte"),
         (IDX_NAMES, "train-labels.idx1-ubyte"),
-        (IDX_NAMES, "train-labels-idx1-ubyte.gz"),
         (IDX_NAMES, "test-images-idx3-ubyte"),
         (IDX_NAMES, "kmnist-t10k-labels-idx1-ubyte"),
     ],
@@ -513,6 +512,12 @@ def test_two_files_for_one_part_are_refused_by_name(tmp_path, names, second, use
         use(tmp_path)
     assert repr(first) in str(error.value)
     assert repr(second) in str(error.value)
+
+
+def test_a_folder_with_packed_and_unpacked_files_is_read(tmp_path):
+    write_idx_folder(tmp_path)
+    write_idx_folder(tmp_path, suffix=".gz")
+    assert len(load_dataset(tmp_path, "test")) == 5
 
 
 # --- IDX files: damage --------------------------------------------------------------------------
