@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Threads that wait without spinning: on few or shared cores, spinning ones steal each other's time.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: train test test-slow lint format clean
+.PHONY: train test test-slow lint format bench clean
 
 train: $(READY)  ## train the Recurrent Attention Model on MNIST, test it, draw it
 	$(BIN)/ram train
@@ -23,6 +23,9 @@ lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(READY)  ## how fast it is here
+	$(BIN)/python -m experiments.bench
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
