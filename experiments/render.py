@@ -19,7 +19,7 @@ from experiments.evaluate import Evaluation, evaluate, evaluation_env, make_env
 from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
 from experiments.plots import plot_gaze, plot_training
 from experiments.run_folder import RunFolder
-from ram_env import GlimpseEnv, GlimpseVectorEnv
+from ram_env import GlimpseEnv, GlimpseVectorEnv, load_dataset
 
 NUM_PICTURED = 5
 NUM_ANIMATED = 3
@@ -56,9 +56,10 @@ def draw_first_images(folder: Path, agent: Reinforce, task: TaskConfig) -> None:
     On `glimpse<t>.png` the images stand side by side with the boxes of all scales on them;
     `patch<t>.png` has what the agent saw there, a column for each image.
     """
-    env = make_env(task, "test", num_envs=NUM_PICTURED, autoreset_mode=AutoresetMode.DISABLED)
+    num_pictured = min(NUM_PICTURED, len(load_dataset(task.dataset, "test")))
+    env = make_env(task, "test", num_envs=num_pictured, autoreset_mode=AutoresetMode.DISABLED)
     sensor, location_range = env.task.sensor, env.task.location_range
-    observation, _ = env.reset(seed=0, options={"index": np.arange(NUM_PICTURED)})
+    observation, _ = env.reset(seed=0, options={"index": np.arange(num_pictured)})
     image_size = env.task.image_size
     state = None
     for glimpse in range(1, env.task.num_glimpses + 1):
@@ -73,7 +74,7 @@ def draw_episodes(path: Path, agent: Reinforce, task: TaskConfig) -> None:
     """Writes an animation of the agent on the first test images, one after the other."""
     env = gym.make(task.env, split="test", render_mode="rgb_array", **task.options)
     frames, seconds = [], []
-    for index in range(NUM_ANIMATED):
+    for index in range(min(NUM_ANIMATED, len(load_dataset(task.dataset, "test")))):
         for frame in play_frames(env, agent, index):
             frames.append(frame)
             seconds.append(SECONDS_PER_GLIMPSE)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
 
@@ -151,8 +152,8 @@ def finish(run: RunFolder, config: TrainConfig) -> None:
     learned = evaluate(agent, env)
     scores = score(agent, env, learned)
     write_json(run.scores, scores)
-    draw_run(run, config.task, agent, env, learned)
     print(describe(scores))
+    draw_run(run, config.task, agent, env, learned)
     print(f"\n{run.path}: " + ", ".join(sorted(path.name for path in run.path.iterdir())))
 
 
@@ -161,15 +162,26 @@ def _mean(updates: list[UpdateMetrics]) -> UpdateMetrics:
 
 
 def _training_env(config: TrainConfig) -> GlimpseVectorEnv:
-    """Returns the environments to learn in; every rollout resets them all."""
+    """Returns the environments to learn in; every rollout resets them all.
+
+    Raises:
+        ValueError: The scenes to train on have another size than those to be tested on.
+    """
     scene = {} if config.task.train_scene is None else {"scene": config.task.train_scene}
-    return make_env(
+    env = make_env(
         config.task,
         "train",
         num_envs=config.batch_size,
         autoreset_mode=AutoresetMode.DISABLED,
         **scene,
     )
+    tested = evaluation_env(config.task, "val").task.image_size
+    if env.task.image_size != tested:
+        raise ValueError(
+            f"train_scene={config.task.train_scene!r} makes images of {env.task.image_size} "
+            f"pixels, those to be tested on have {tested}; give another --train-scene, or None"
+        )
+    return env
 
 
 @contextmanager
@@ -242,21 +254,30 @@ def _start(command: TrainCommand) -> tuple[RunFolder, Trainer]:
             f"--dataset {config.task.dataset} has no test set of its own to report on; training "
             "needs x_train, y_train, x_test and y_test, or a folder of IDX files"
         )
-    evaluation_env(config.task, "test")  # tells at once what is wrong with the task
+    # Made first, to tell at once what is wrong with the task, before anything is written.
+    evaluation_env(config.task, "test")
+    agent = Reinforce(_training_env(config), **vars(config.agent))
     run = RunFolder.create(command.run_dir, name=command.preset, config=config)
     print(f"run folder: {run.path}", file=sys.stderr)
-    return run, Trainer.start(run, config)
+    return run, Trainer(run, config, agent)
 
 
 def _defaults(argv: list[str]) -> TrainCommand:
-    """Returns the options' defaults, which are those of the preset that is asked for."""
-    name = DEFAULT_PRESET
-    for position, argument in enumerate(argv):
-        if argument == "--preset":
-            name = argv[position + 1] if position + 1 < len(argv) else name
-        elif argument.startswith("--preset="):
-            name = argument.removeprefix("--preset=")
+    """Returns the options' defaults: the preset's that is asked for, or the environment's own."""
+    env = _option(argv, "--env")
+    own = [name for name, preset in PRESETS.items() if preset.task.env == env]
+    name = _option(argv, "--preset") or next(iter(own), DEFAULT_PRESET)
     return TrainCommand(**vars(find_preset(name)), preset=name)
+
+
+def _option(argv: list[str], option: str) -> str | None:
+    """Returns the value that follows an option, None if it is not there."""
+    for argument, following in zip_longest(argv, argv[1:]):
+        if argument == option:
+            return following
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
+    return None
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from experiments.config import TrainConfig
 from experiments.presets import PRESETS
-from experiments.train import main
+from experiments.train import _defaults, main
 
 NUM_GLIMPSES = 3
 ALWAYS_WRITTEN = {
@@ -214,9 +216,47 @@ def test_a_task_that_cannot_be_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_data_without_a_test_set_is_refused(tmp_path: Path) -> None:
-    import numpy as np
+def test_an_environment_has_the_defaults_of_its_own_preset() -> None:
+    command = _defaults(["--env", "ram_env/TranslatedMNIST-v0"])
+    assert command.preset == "paper-translated"
+    assert command.task.train_scene is None
+    assert _defaults(["--preset=paper-28"]).preset == "paper-28"
+    assert _defaults([]).preset == "fglab"
 
+
+def test_training_images_of_another_size_than_the_tested_are_refused(
+    tiny_options: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"train_scene='translated'.*\(60, 60\).*\(8, 8\)"):
+        main([*tiny_options, "--train-scene", "translated", "--run-dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
+    tiny_options: list[str], tmp_path: Path
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="finds no GPU"):
+        main([*tiny_options, "--device", "cuda", "--run-dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_fewer_test_images_than_are_pictured_will_do(
+    tiny_options: list[str], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    data = tmp_path / "few.npz"
+    x_train, x_test = (rng.integers(0, 256, (n, 8, 8), dtype=np.uint8) for n in (60, 2))
+    np.savez(
+        data, x_train=x_train, y_train=np.arange(60) % 3, x_test=x_test, y_test=np.array([0, 1])
+    )
+    run = tmp_path / "run"
+    main([*tiny_options, "--dataset", str(data), "--epochs", "1", "--run-dir", str(run)])
+    assert (run / "episode.gif").exists()
+
+
+def test_data_without_a_test_set_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "whole.npz"
     np.savez(data, images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(9) % 3)
     with pytest.raises(ValueError, match="no test set of its own"):
