@@ -118,10 +118,8 @@ class Episodes:
     def observe(self, rows: Rows) -> Observation:
         """Returns what the agent sees now in `rows`; new arrays, a row each."""
         locations = self.path[rows, self.glimpses_taken[rows] - 1]
-        # All rows, in order, need no copy.
-        whole = len(rows) == self.num_envs and np.array_equal(rows, np.arange(self.num_envs))
-        canvases = self._canvases if whole else self._canvases[rows]
-        glimpses = self.task.sensor.glimpse(canvases, locations * self.task.location_range)
+        looked_at = locations * self.task.location_range
+        glimpses = self.task.sensor.glimpse(self._canvases, rows, looked_at)
         return {"glimpse": glimpses, "location": locations}
 
     @property

@@ -18,16 +18,18 @@ Source: the "glimpse sensor" of Mnih et al. 2014 (arXiv 1406.6247), figure 1A.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ram_env.validation import require_integer
 
 MAX_PIXEL = 255
+# Glimpses are cut as many at a time as keep what is between image and glimpse in the cache.
+CHUNK_PIXELS = 2**18
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class GlimpseSensor:
             float32 in [0, 1], `(batch, num_scales, patch_size, patch_size)`, and `channels` at the
             end if the images have them.
         """
-        return self.glimpse(self.pad(images), locations)
+        return self.glimpse(self.pad(images), np.arange(len(images)), locations)
 
     def pad(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns the images on black canvases on which every square fits, see `interior`."""
@@ -83,29 +85,38 @@ class GlimpseSensor:
     def interior(self, canvases: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Returns a view of the images within canvases made by `pad`."""
         margin = self.extents[-1] // 2
-        height, width = self._image_size(canvases)
+        height, width = (side - self.extents[-1] for side in canvases.shape[1:3])
         return canvases[:, margin : margin + height, margin : margin + width]
 
     def glimpse(
-        self, canvases: NDArray[np.uint8], locations: NDArray[np.floating[Any]]
+        self,
+        canvases: NDArray[np.uint8],
+        rows: NDArray[np.int64],
+        locations: NDArray[np.floating[Any]],
     ) -> NDArray[np.float32]:
-        """Returns what `__call__` does, for images that `pad` has padded already."""
-        batch, _, _, *channels = canvases.shape
-        glimpses = np.empty(
-            (batch, self.num_scales, self.patch_size, self.patch_size, *channels), np.float32
-        )
-        squares = self.boxes(self._image_size(canvases), locations)[..., :2] + self.extents[-1] // 2
-        rows = np.arange(batch)
+        """Returns what `__call__` does, for images that are on canvases already.
+
+        Args:
+            canvases: What `pad` returned.
+            rows: Which of them to look at, int64 `(batch,)`.
+            locations: Where, `(batch, 2)`.
+        """
+        batch, channels = len(rows), canvases.shape[3:]
+        patches = (self.patch_size, self.patch_size, *channels)
+        glimpses = np.empty((batch, self.num_scales, *patches), np.float32)
+        centres = self.centres(self.interior(canvases).shape[1:3], locations)
         for scale, extent in enumerate(self.extents):
-            windows = sliding_window_view(canvases, (extent, extent), axis=(1, 2))
-            left, top = squares[:, scale].T
-            pixels = windows[rows, top, left]  # (batch[, channels], extent, extent)
             block = self.scale_factor**scale
-            sums = _sum_blocks(_sum_blocks(pixels, -2, block), -1, block)
-            if channels:
-                sums = np.moveaxis(sums, 1, -1)
-            # Divided, not multiplied by the inverse, so that white is exactly 1.
-            np.divide(sums, MAX_PIXEL * block**2, out=glimpses[:, scale], casting="same_kind")
+            squares = _squares(canvases, extent)
+            left, top = (_first_pixels(centres, extent) + self.extents[-1] // 2).T
+            white = MAX_PIXEL * block**2
+            for part in _chunks(batch, chunk=max(1, CHUNK_PIXELS // extent**2)):
+                pixels = squares[rows[part], top[part], left[part]]
+                sums = _sum_blocks(pixels, block)
+                if channels:
+                    sums = np.moveaxis(sums, 1, -1)
+                # Divided, not multiplied by the inverse, so that white is exactly 1.
+                np.divide(sums, white, out=glimpses[part, scale], casting="same_kind")
         return glimpses
 
     def centres(
@@ -137,29 +148,55 @@ class GlimpseSensor:
         Returns:
             int64 `(..., num_scales, 4)`: left, top, right, bottom; right and bottom are not in it.
         """
-        centres = self.centres(image_size, locations)[..., None, :]
-        extents = np.array(self.extents)[:, None]
-        # An even square is centred on the grid line nearest to the point, an odd one on the pixel
-        # that holds it: whole numbers before the sides come in, so that all scales round alike.
-        anchors = np.floor(np.where(extents % 2 == 0, centres + 0.5, centres)).astype(np.int64)
-        top_left = anchors - extents // 2
-        return np.concatenate([top_left, top_left + extents], axis=-1)
-
-    def _image_size(self, canvases: NDArray[np.uint8]) -> tuple[int, int]:
-        return canvases.shape[1] - self.extents[-1], canvases.shape[2] - self.extents[-1]
+        centres = self.centres(image_size, locations)
+        first = np.stack([_first_pixels(centres, extent) for extent in self.extents], axis=-2)
+        return np.concatenate([first, first + np.array(self.extents)[:, None]], axis=-1)
 
 
-def _sum_blocks(values: NDArray[Any], axis: int, block: int) -> NDArray[Any]:
-    """Returns the sums of each `block` neighbours along an axis that `block` divides.
+def _squares(canvases: NDArray[np.uint8], extent: int) -> NDArray[np.uint8]:
+    """Returns a view of every square there is, `(batch, top, left[, channels], extent, extent)`.
+
+    NumPy's `sliding_window_view`, which takes ten times as long to make.
+    """
+    batch, height, width, *channels = canvases.shape
+    of_batch, of_rows, of_columns, *of_channels = canvases.strides
+    return np.ndarray(
+        (batch, height - extent + 1, width - extent + 1, *channels, extent, extent),
+        canvases.dtype,
+        canvases,
+        strides=(of_batch, of_rows, of_columns, *of_channels, of_rows, of_columns),
+    )
+
+
+def _first_pixels(centres: NDArray[np.float64], extent: int) -> NDArray[np.int64]:
+    """Returns the left and the top pixel of squares, `(..., 2)`, from where they are centred.
+
+    An even square is centred on the grid line nearest to the point, an odd one on the pixel that
+    holds it: whole numbers before the side comes in, so that all scales round alike.
+    """
+    anchors = np.floor(centres + 0.5 if extent % 2 == 0 else centres)
+    return anchors.astype(np.int64) - extent // 2
+
+
+def _chunks(batch: int, *, chunk: int) -> Iterator[slice]:
+    """Yields the slices of at most `chunk` that make up a batch."""
+    for first in range(0, batch, chunk):
+        yield slice(first, first + chunk)
+
+
+def _sum_blocks(values: NDArray[np.uint8], block: int) -> NDArray[Any]:
+    """Returns the sums of squares of `block` by `block` values, over the last two axes.
 
     Whole numbers in a type that holds them, so a glimpse does not depend on the batch it is in.
     """
     if block == 1:
         return values
-    values = np.moveaxis(values, axis, -1)
-    largest_pixel_sum = MAX_PIXEL * block**2
-    dtype = np.uint16 if largest_pixel_sum <= np.iinfo(np.uint16).max else np.uint32
-    sums = np.add(values[..., 0::block], values[..., 1::block], dtype=dtype)
+    largest_sum = MAX_PIXEL * block**2
+    dtype = np.uint16 if largest_sum <= np.iinfo(np.uint16).max else np.uint32
+    rows = np.add(values[..., 0::block, :], values[..., 1::block, :], dtype=dtype)
     for offset in range(2, block):
-        sums += values[..., offset::block]
-    return np.moveaxis(sums, -1, axis)
+        rows += values[..., offset::block, :]
+    sums = rows[..., 0::block] + rows[..., 1::block]
+    for offset in range(2, block):
+        sums += rows[..., offset::block]
+    return sums

@@ -291,12 +291,36 @@ def test_images_padded_once_are_seen_as_they_are():
     sensor = GlimpseSensor(patch_size=3, num_scales=2)
     canvases = sensor.pad(images)
     np.testing.assert_array_equal(sensor.interior(canvases), images)
-    np.testing.assert_array_equal(sensor.glimpse(canvases, locations), sensor(images, locations))
+    rows = np.arange(len(images))
+    np.testing.assert_array_equal(
+        sensor.glimpse(canvases, rows, locations), sensor(images, locations)
+    )
     # The interior is a view: what is drawn there is what is seen.
     sensor.interior(canvases)[0] = images[1]
     np.testing.assert_array_equal(
-        sensor.glimpse(canvases, locations), sensor(images[[1, 1]], locations)
+        sensor.glimpse(canvases, rows, locations), sensor(images[[1, 1]], locations)
     )
+
+
+def test_any_of_the_padded_images_can_be_looked_at_in_any_order():
+    images = np.stack([IMAGE, IMAGE.T, 255 - IMAGE])
+    locations = np.array([[-1, 0.5], [1, 1], [0, 0], [0, 0]])
+    sensor = GlimpseSensor(patch_size=2, num_scales=2)
+    rows = np.array([2, 0, 2, 1])
+    np.testing.assert_array_equal(
+        sensor.glimpse(sensor.pad(images), rows, locations),
+        sensor(images[rows], locations),
+    )
+
+
+@pytest.mark.parametrize("chunk_pixels", [1, 16 * 16, 5 * 8 * 8])
+def test_how_many_glimpses_are_cut_at_a_time_does_not_matter(monkeypatch, chunk_pixels):
+    images = np.random.default_rng(0).integers(0, 256, (7, 20, 30), dtype=np.uint8)
+    locations = np.random.default_rng(1).uniform(-1, 1, (7, 2))
+    sensor = GlimpseSensor(patch_size=4, num_scales=3)
+    at_once = sensor(images, locations)
+    monkeypatch.setattr("ram_env.sensor.CHUNK_PIXELS", chunk_pixels)
+    np.testing.assert_array_equal(sensor(images, locations), at_once)
 
 
 # ---------------------------------------------------------------------------------- what it refuses
