@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEER := $(VENV)/ap-gym
 
 # Threads that wait spin for some microseconds and then sleep: never to spin (OMP_WAIT_POLICY=PASSIVE)
 # cost a third of the training speed, to spin for long steals time from others on shared cores.
@@ -25,8 +26,8 @@ lint: $(READY)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## how fast it is here
-	$(BIN)/python -m experiments.bench
+bench: $(READY) $(PEER)/.ready  ## how fast it is here, beside ap-gym
+	$(BIN)/python -m experiments.speed --ap-gym-python $(PEER)/bin/python
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -36,6 +37,13 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(READY)
+
+# ap-gym needs pillow and aiohttp without saying so.
+$(PEER)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet --constraint constraints.txt --editable . \
+		ap-gym==0.7.1 pillow aiohttp
+	touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -10,6 +10,7 @@ from typing import Any, Literal
 Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
 Schedule = Literal["constant", "linear", "cosine"]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,9 @@ class ReinforceHyperparameters:
     """Seed of weights, exploration and environments; equal seeds give equal runs on a CPU."""
     device: Device = "auto"
     """Where the model runs; auto takes a GPU if there is one."""
+    precision: Precision = "float32"
+    """Of the products while learning: bfloat16 (weights stay float32) is faster on hardware made
+    for it, where auto takes it. Acting is always in float32."""
 
     def __post_init__(self) -> None:
         """Checks every value."""
@@ -111,4 +115,5 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("max_grad_norm", *_POSITIVE),
     ("seed", *_integer_from(0)),
     ("device", *_one_of("auto", "cpu", "cuda")),
+    ("precision", *_one_of("auto", "float32", "bfloat16")),
 ]

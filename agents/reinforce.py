@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.checkpoint import read_checkpoint, write_checkpoint
+from agents.devices import find_device, find_precision
 from agents.hyperparameters import Device, ReinforceHyperparameters
-from agents.loss import Rollout, attention_loss, gaussian_log_prob
+from agents.loss import Losses, Rollout, attention_loss, gaussian_log_prob
 from agents.networks import RecurrentAttention, State
 from agents.optimisers import decay, make_optimiser, set_learning_rates
 from agents.spaces import GlimpseSpaces
@@ -87,6 +88,7 @@ class Reinforce:
         self.hyperparameters = hyperparameters
         self.spaces = spaces_
         self.device = find_device(hyperparameters.device)
+        self._dtype = find_precision(hyperparameters.precision, self.device)
         self.num_timesteps = 0
         self._generator = torch.Generator(device=self.device)
         with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
@@ -149,8 +151,10 @@ class Reinforce:
         reset_seed: int | None = env_seed >> 1  # Gymnasium counts up from it, in 32 bits
         while self.num_timesteps < end:
             progress = self.num_timesteps / (schedule_timesteps or end)
-            rollout = self.rollout(reset_seed)
-            metrics = self._update(rollout, progress)
+            with torch.autocast(self.device.type, self._dtype, self._dtype is not torch.float32):
+                rollout = self.rollout(reset_seed)
+                losses = attention_loss(rollout, self.hyperparameters)
+            metrics = self._update(rollout, losses, progress)
             self.num_timesteps += rollout.log_probs.numel()
             reset_seed = None
             if callback is not None and callback(self, metrics) is False:
@@ -224,9 +228,8 @@ class Reinforce:
             last = log_softmax.gather(-1, last_labels.unsqueeze(-1)).squeeze(-1)
         return torch.cat([locations, last.unsqueeze(0)])
 
-    def _update(self, rollout: Rollout, progress: float) -> UpdateMetrics:
+    def _update(self, rollout: Rollout, losses: Losses, progress: float) -> UpdateMetrics:
         """Takes one step down the loss's gradient."""
-        losses = attention_loss(rollout, self.hyperparameters)
         self.optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.hyperparameters.max_grad_norm)
@@ -239,7 +242,7 @@ class Reinforce:
             location=learning_rate * self.hyperparameters.location_learning_rate,
         )
         self.optimiser.step()
-        logits = rollout.class_logits[-1].detach()
+        logits = rollout.class_logits[-1].detach().float()
         cross_entropy = nn.functional.cross_entropy(logits, rollout.labels)
         accuracy = (logits.argmax(dim=-1) == rollout.labels).float().mean()
         numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy]
@@ -438,15 +441,6 @@ class Reinforce:
         if self.env is None:
             raise ValueError("no environment to learn in: load the agent with one, or call set_env")
         return self.env
-
-
-def find_device(device: Device) -> torch.device:
-    """Returns the device to run on; a ValueError if a GPU is asked for and there is none."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device='cuda', but PyTorch finds no GPU; use 'auto' or 'cpu'")
-    return torch.device(device)
 
 
 def _require_lockstep(terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> None:

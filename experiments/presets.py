@@ -15,6 +15,7 @@ AGENT = ReinforceHyperparameters(
     learning_rate=2e-3,
     location_learning_rate=0.03,
     schedule="cosine",
+    precision="auto",
 )
 
 PRESETS: dict[str, TrainConfig] = {
