@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from agents.files import replace_atomically
 from ram_env.rendering import SCALE_COLOURS
 
-__all__ = ["plot_gaze", "plot_training"]
+__all__ = ["new_figure", "plot_gaze", "plot_training", "save_figure"]
 
 Numbers: TypeAlias = NDArray[np.floating[Any] | np.integer[Any]]
 Floats: TypeAlias = NDArray[np.float64]
@@ -105,7 +105,7 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     """
     if not history:
         raise ValueError("history is empty: there is no epoch to draw")
-    figure = _new_figure(_WIDTH, _TRAINING_HEIGHT)
+    figure = new_figure(_WIDTH, _TRAINING_HEIGHT)
     grid = figure.add_gridspec(2, 2, height_ratios=_PANEL_HEIGHTS)
     entropy, errors = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[:, 1])
     terms = figure.add_subplot(grid[1, 0], sharex=entropy)
@@ -115,7 +115,7 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     figure.draw_without_rendering()  # lays out: names keep their distance in pixels
     for axes in (entropy, terms, errors):
         _name_lines(axes)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_cross_entropy(axes: Axes, history: History) -> None:
@@ -305,7 +305,7 @@ def plot_gaze(
         f"{num_episodes:,} episodes, each map scaled to its own maximum; mean ± standard "
         f"deviation; square: the finest scale ({glimpse_side} px) at the mean",
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _new_panels(count: int, aspect: float) -> tuple[Figure, list[Axes]]:
@@ -319,7 +319,7 @@ def _new_panels(count: int, aspect: float) -> tuple[Figure, list[Axes]]:
     columns = math.ceil(count / rows)
     width = min(_WIDTH / columns, _MAX_PANEL_WIDTH)
     height = rows * (width * aspect + _PANEL_TEXT_HEIGHT) + _FOOTER_HEIGHT
-    figure = _new_figure(columns * width, height)
+    figure = new_figure(columns * width, height)
     panels = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
     return figure, panels
 
@@ -402,12 +402,13 @@ def _draw_mean(axes: Axes, points: Floats, glimpse_side: int) -> None:
 # -------------------------------------------------------------------------------------------- files
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Returns an empty figure of this size in inches."""
     padded = ConstrainedLayoutEngine(w_pad=_PADDING, h_pad=_PADDING)
     return Figure(figsize=(width, height), dpi=_DPI, layout=padded, facecolor="white")
 
 
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a figure as a PNG, at once."""
     with replace_atomically(path) as beside:
         figure.savefig(beside, format="png")

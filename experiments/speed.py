@@ -52,11 +52,11 @@ SENSORS: dict[str, dict[str, Any]] = {
         "num_scales": 4,
     },
 }
-FGLAB_SENSOR = SENSORS["28x28, 8x8, 3 scales"]
+FGLAB_SENSOR = "28x28, 8x8, 3 scales"
 NUM_GLIMPSES = 6
 PEER_SENSOR = "28x28, 8x8, 1 scale"  # what ap_gym_peer.py has
 PEER_STEPS = 7  # of an episode and the reset after it
-BATCH_SIZES = (128, 256, 512)
+TRAINING = [(FGLAB_SENSOR, 128), (FGLAB_SENSOR, 256), (FGLAB_SENSOR, 512), (PEER_SENSOR, 256)]
 EVALUATED_IMAGES = 2000
 
 
@@ -241,13 +241,13 @@ def measure_learning() -> Rates:
     tasks: dict[Cell, Task] = {}
     envs: dict[str, TimedEnv] = {}
     for precision in precisions:
-        for batch_size in BATCH_SIZES:
-            row = f"REINFORCE training, batch {batch_size}, {precision}"
-            envs[row] = TimedEnv(_training_env(batch_size))
+        for sensor, batch_size in TRAINING:
+            row = f"training, {sensor}: batch {batch_size}, {precision}"
+            envs[row] = TimedEnv(_training_env(sensor, batch_size))
             agent = Reinforce(envs[row], **vars(replace(AGENT, precision=precision, device="cpu")))
             tasks[row, "images/s"] = learning(agent, envs[row])
             tasks[row, "limit"] = multiplying(agent, batch_size)
-    tasks["evaluation", "images/s"] = evaluating(agent)
+    tasks[f"evaluation, {sensor}", "images/s"] = evaluating(agent, sensor)
     rates = measure(tasks)
     return rates | {(row, "environment"): env.share for row, env in envs.items()}
 
@@ -324,20 +324,22 @@ def multiplying(agent: Reinforce, batch_size: int) -> Task:
     return Task(run, batch_size)
 
 
-def evaluating(agent: Reinforce) -> Task:
+def evaluating(agent: Reinforce, sensor: str) -> Task:
     """Returns the evaluation of an agent on test images."""
     items = load_dataset("mnist", "test")
     images, labels = items.images[:EVALUATED_IMAGES], items.labels[:EVALUATED_IMAGES]
-    env = GlimpseVectorEnv((images, labels), split="test", num_envs=EVALUATION_ENVS, **FGLAB_SENSOR)
+    env = GlimpseVectorEnv(
+        (images, labels), split="test", num_envs=EVALUATION_ENVS, **SENSORS[sensor]
+    )
     return Task(lambda: evaluate(agent, env), EVALUATED_IMAGES)
 
 
-def _training_env(batch_size: int) -> GlimpseVectorEnv:
+def _training_env(sensor: str, batch_size: int) -> GlimpseVectorEnv:
     return GlimpseVectorEnv(
         num_envs=batch_size,
         scene="shifted",
         autoreset_mode=AutoresetMode.DISABLED,
-        **FGLAB_SENSOR,
+        **SENSORS[sensor],
     )
 
 

@@ -264,6 +264,31 @@ def test_it_learns_in_every_autoreset_mode(core: str, loss: str, mode: Autoreset
     assert np.isfinite(metrics).all()
 
 
+@pytest.mark.parametrize("core", ["rnn", "lstm"])
+@pytest.mark.parametrize("loss", ["hybrid", "reinforce"])
+def test_products_of_bfloat16_give_nearly_what_float32_gives(
+    tiny_env: GlimpseVectorEnv, core: str, loss: str
+) -> None:
+    options = {**SMALL, "core": core, "loss": loss}
+    exact = Reinforce(tiny_env, **options)
+    rounded = Reinforce(tiny_env, **options, precision="bfloat16")
+    (expected,), (found,) = metrics_of(exact, 1), metrics_of(rounded, 1)
+    assert found != expected
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.02)
+    assert weights_of(rounded).dtype == torch.float32
+    torch.testing.assert_close(weights_of(rounded), weights_of(exact), rtol=0, atol=3e-3)
+
+
+def test_acting_is_in_float32_whatever_was_learned_in(tiny_env: GlimpseVectorEnv) -> None:
+    observation, _ = tiny_env.reset(seed=0)
+    exact = Reinforce(tiny_env, **SMALL).predict(observation, deterministic=True)
+    rounded = Reinforce(tiny_env, **SMALL, precision="bfloat16")
+    action, state = rounded.predict(observation, deterministic=True)
+    np.testing.assert_array_equal(action["location"], exact[0]["location"])
+    np.testing.assert_array_equal(state[0], exact[1][0])
+    assert action["location"].dtype == state[0].dtype == np.float32
+
+
 def test_it_learns_in_someone_elses_vector_environment() -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 5, 5), dtype=np.uint8)
     data = (images, np.arange(8) % 2)
