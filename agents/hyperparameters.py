@@ -35,10 +35,15 @@ class ReinforceHyperparameters:
     """Standard deviation of the location policy, in units of location."""
     scan_radius: float = 0.0
     """Radius of the circle of places that the gaze begins with, before it learns; 0: none."""
+    white_level: float = 1.0
+    """What white is to the network: 1, or 255 as in programs that train on bytes, such as Torch7's
+    example, whose learning rates are made for that."""
     loss: Literal["hybrid", "reinforce"] = "hybrid"
     """Classes learned by cross-entropy (hybrid), or, as the locations, from the reward alone."""
     supervise: Literal["last", "every"] = "every"
     """Which glimpses the hybrid loss's cross-entropy is of; every gives the mean over them."""
+    reward_scale: float = 1.0
+    """What an episode's reward is multiplied by, for REINFORCE and its baseline."""
     reinforce_weight: float = 1.0
     """Weight of the REINFORCE term, which sums over an episode's time steps."""
     optimiser: Optimiser = "adam"
@@ -103,8 +108,10 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("core", *_one_of("rnn", "lstm")),
     ("location_std", *_POSITIVE),
     ("scan_radius", *_NOT_NEGATIVE),
+    ("white_level", *_POSITIVE),
     ("loss", *_one_of("hybrid", "reinforce")),
     ("supervise", *_one_of("last", "every")),
+    ("reward_scale", *_POSITIVE),
     ("reinforce_weight", *_NOT_NEGATIVE),
     ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),
     ("learning_rate", *_POSITIVE),

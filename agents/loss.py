@@ -55,9 +55,10 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
     - Baseline: the mean square of `return - baseline_t`, over time and batch.
     - Classification (hybrid only): cross-entropy, after the last glimpse or the mean over all.
     """
-    advantages = (rollout.returns - rollout.baselines).detach()
+    errors = hyperparameters.reward_scale * rollout.returns - rollout.baselines
+    advantages = errors.detach()
     reinforce = -(rollout.log_probs * advantages).sum(dim=0).mean()
-    baseline = (rollout.returns - rollout.baselines).square().mean()
+    baseline = errors.square().mean()
     classification = torch.zeros_like(reinforce)
     if hyperparameters.loss == "hybrid":
         first = 0 if hyperparameters.supervise == "every" else -1

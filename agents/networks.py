@@ -24,24 +24,28 @@ class GlimpseNetwork(nn.Module):
         glimpse_hidden_size: Units of the "what" layer.
         location_hidden_size: Units of the "where" layer.
         output_size: Units of g.
+        white_level: What glimpses in [0, 1] are multiplied by.
     """
 
     def __init__(
         self,
         glimpse_shape: tuple[int, ...],
         *,
+        white_level: float,
         glimpse_hidden_size: int,
         location_hidden_size: int,
         output_size: int,
     ) -> None:
         super().__init__()
+        self.white_level = white_level
         self.what = nn.Linear(math.prod(glimpse_shape), glimpse_hidden_size)
         self.where = nn.Linear(2, location_hidden_size)
         self.output = nn.Linear(glimpse_hidden_size + location_hidden_size, output_size)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """Returns g `(B, output_size)` of glimpses `(B, *glimpse_shape)` at locations `(B, 2)`."""
-        what_and_where = torch.cat([self.what(glimpse.flatten(1)), self.where(location)], dim=-1)
+        what = self.what(self.white_level * glimpse.flatten(1))
+        what_and_where = torch.cat([what, self.where(location)], dim=-1)
         return torch.relu(self.output(torch.relu(what_and_where)))
 
 
@@ -127,6 +131,7 @@ class RecurrentAttention(nn.Module):
         hidden_size: Units of the core.
         core: `"rnn"` (ReLU) or `"lstm"`.
         scan_radius: Radius of the scan path, in units of location.
+        white_level: What glimpses in [0, 1] are multiplied by.
     """
 
     def __init__(
@@ -140,6 +145,7 @@ class RecurrentAttention(nn.Module):
         hidden_size: int,
         core: str,
         scan_radius: float,
+        white_level: float,
     ) -> None:
         super().__init__()
         self.scan_radius = scan_radius
@@ -148,6 +154,7 @@ class RecurrentAttention(nn.Module):
             glimpse_hidden_size=glimpse_hidden_size,
             location_hidden_size=location_hidden_size,
             output_size=image_hidden_size,
+            white_level=white_level,
         )
         self.core = CORES[core](image_hidden_size, hidden_size)
         self.location_network = nn.Linear(hidden_size, 2)

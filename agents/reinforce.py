@@ -102,6 +102,7 @@ class Reinforce:
                 hidden_size=hyperparameters.hidden_size,
                 core=hyperparameters.core,
                 scan_radius=hyperparameters.scan_radius,
+                white_level=hyperparameters.white_level,
             ).to(self.device)
         self.optimiser = make_optimiser(
             self.network,
@@ -138,8 +139,8 @@ class Reinforce:
             The agent itself.
 
         Raises:
-            ValueError: The agent was loaded without an environment, or the environment's episodes
-                are not of the kind described above.
+            ValueError: The agent was loaded without an environment, the environment's episodes
+                are not of the kind described above, or learning has diverged.
         """
         self._require_env()
         if reset_num_timesteps:
@@ -186,6 +187,7 @@ class Reinforce:
                 "location": samples[-1].clamp(-1, 1).cpu().numpy(),
                 "label": labels[-1].cpu().numpy(),
             }
+            self._require_finite(action["location"])
             observation, reward, terminated, truncated, info = env.step(action)
             _require_lockstep(terminated, truncated)
             returns += reward
@@ -232,7 +234,9 @@ class Reinforce:
         """Takes one step down the loss's gradient."""
         self.optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.hyperparameters.max_grad_norm)
+        norm = nn.utils.clip_grad_norm_(
+            self.network.parameters(), self.hyperparameters.max_grad_norm
+        )
         learning_rate = self.hyperparameters.learning_rate * decay(
             self.hyperparameters.schedule, progress
         )
@@ -245,8 +249,10 @@ class Reinforce:
         logits = rollout.class_logits[-1].detach().float()
         cross_entropy = nn.functional.cross_entropy(logits, rollout.labels)
         accuracy = (logits.argmax(dim=-1) == rollout.labels).float().mean()
-        numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy]
-        return UpdateMetrics(*torch.stack(numbers).tolist())
+        numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy, norm]
+        *metrics, norm_as_number = torch.stack(numbers).tolist()
+        self._require_finite(norm_as_number)
+        return UpdateMetrics(*metrics)
 
     # --- acting -------------------------------------------------------------------------------
 
@@ -435,6 +441,13 @@ class Reinforce:
             raise ValueError(
                 f"env={env!r} is not a gymnasium.vector.VectorEnv; make one with "
                 "gymnasium.make_vec(id, num_envs=...)"
+            )
+
+    def _require_finite(self, numbers: NDArray[np.float32] | float) -> None:
+        if not np.isfinite(numbers).all():
+            raise ValueError(
+                f"learning has diverged at timestep {self.num_timesteps}: weights or gradients are "
+                "no longer numbers; give a lower learning_rate"
             )
 
     def _require_env(self) -> VectorEnv[Any, Any, Any]:

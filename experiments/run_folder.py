@@ -58,11 +58,7 @@ class RunFolder:
             ValueError: The folder holds a run, or something else, already.
         """
         run = cls(path or _unused(RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"))
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            kind = "holds another run" if run.config.exists() else "is not an empty folder"
-            raise ValueError(
-                f"--run-dir {run.path} {kind}; give a new folder, or go on with a run by --resume"
-            )
+        run.require_unused()
         run.path.mkdir(parents=True, exist_ok=True)
         write_json(run.config, config.to_json())
         return run
@@ -74,6 +70,14 @@ class RunFolder:
         if not run.config.is_file():
             raise ValueError(f"{path} is not the folder of a run: it has no {run.config.name}")
         return run
+
+    def require_unused(self) -> None:
+        """Raises a ValueError if the folder holds a run, or something else, already."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            kind = "holds another run" if self.config.exists() else "is not an empty folder"
+            raise ValueError(
+                f"--run-dir {self.path} {kind}; give a new folder, or go on with a run by --resume"
+            )
 
     def read_config(self) -> TrainConfig:
         """Returns the run's configuration; a ValueError if the file does not hold one."""

@@ -6,12 +6,14 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tyro
@@ -21,7 +23,7 @@ from tqdm import tqdm
 
 from agents.reinforce import Reinforce, UpdateMetrics
 from experiments.config import TrainConfig
-from experiments.evaluate import describe, evaluate, evaluation_env, make_env, score
+from experiments.evaluate import Evaluation, describe, evaluate, evaluation_env, make_env, score
 from experiments.presets import DEFAULT_PRESET, PRESETS, find_preset
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder, write_json
@@ -29,6 +31,16 @@ from ram_env import GlimpseVectorEnv, load_dataset
 from ram_env.datasets import official_splits
 
 NUM_RECENT = 50  # updates that the progress bar averages over
+
+
+class Progress(Protocol):
+    """Who is told of how training goes."""
+
+    def on_update(self, metrics: UpdateMetrics) -> None:
+        """Is told of an update."""
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Is told of an epoch, its row of the metrics, once all of it is written."""
 
 
 class Trainer:
@@ -44,6 +56,8 @@ class Trainer:
         agent: The agent, as it was after the last whole epoch.
 
     Attributes:
+        rows: The metrics of the whole epochs so far.
+        episodes_per_epoch: How many episodes an epoch has.
         stop_signal: Set it to make training stop after the current update.
     """
 
@@ -54,12 +68,10 @@ class Trainer:
         self.stop_signal: signal.Signals | None = None
         self._validation_env = evaluation_env(config.task, "val")
         num_items = len(load_dataset(config.task.dataset, "train"))
-        self._episodes_per_epoch = max(1, num_items // config.batch_size) * config.batch_size
-        self._timesteps_per_epoch = (
-            self._episodes_per_epoch * self._validation_env.task.num_glimpses
-        )
+        self.episodes_per_epoch = max(1, num_items // config.batch_size) * config.batch_size
+        self._timesteps_per_epoch = self.episodes_per_epoch * self._validation_env.task.num_glimpses
         # Rows beyond the training state are of an epoch that will be repeated.
-        self._rows = run.read_metrics()[: agent.num_timesteps // self._timesteps_per_epoch]
+        self.rows = run.read_metrics()[: agent.num_timesteps // self._timesteps_per_epoch]
 
     @classmethod
     def start(cls, run: RunFolder, config: TrainConfig) -> Trainer:
@@ -80,41 +92,30 @@ class Trainer:
         agent = Reinforce.load_training_state(run.latest, env, device=config.agent.device)
         return cls(run, config, agent)
 
-    def train(self) -> None:
+    def train(self, progress: Progress) -> None:
         """Trains the epochs that are left, or until `stop_signal` is set."""
-        first = len(self._rows)
-        with (
-            tqdm(
-                total=self.config.epochs * self._episodes_per_epoch,
-                initial=first * self._episodes_per_epoch,
-                unit="img",
-                unit_scale=True,
-                dynamic_ncols=True,
-                smoothing=0.05,
-            ) as bar,
-            SummaryWriter(str(self.run.tensorboard), purge_step=first + 1) as board,
-        ):
+        first = len(self.rows)
+        with SummaryWriter(str(self.run.tensorboard), purge_step=first + 1) as board:
             for epoch in range(first + 1, self.config.epochs + 1):
-                bar.set_description(f"epoch {epoch}/{self.config.epochs}")
                 began = time.perf_counter()
-                means = self._learn_epoch(bar)
+                means = self._learn_epoch(progress)
                 if self.stop_signal is not None:
                     return
-                images_per_second = self._episodes_per_epoch / (time.perf_counter() - began)
+                images_per_second = self.episodes_per_epoch / (time.perf_counter() - began)
                 row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **means}
                 self._finish_epoch(row | self._validate())
                 board.add_scalar("images_per_second", images_per_second, epoch)
-                for name, value in self._rows[-1].items():
+                for name, value in self.rows[-1].items():
                     board.add_scalar(name, value, epoch)
+                progress.on_epoch(self.rows[-1])
 
-    def _learn_epoch(self, bar: tqdm[None]) -> dict[str, float]:
+    def _learn_epoch(self, progress: Progress) -> dict[str, float]:
         """Learns from one epoch's episodes and returns the means of the updates' metrics."""
         updates: list[UpdateMetrics] = []
 
         def on_update(agent: Reinforce, metrics: UpdateMetrics) -> bool:
             updates.append(metrics)
-            bar.set_postfix_str(self._progress(updates), refresh=False)
-            bar.update(self.config.batch_size)
+            progress.on_update(metrics)
             return self.stop_signal is None
 
         self.agent.learn(
@@ -125,40 +126,94 @@ class Trainer:
         )
         return {f"train_{name}": mean for name, mean in _mean(updates)._asdict().items()}
 
-    def _progress(self, updates: list[UpdateMetrics]) -> str:
-        """Returns the means of the latest updates, for the progress bar."""
-        recent = _mean(updates[-NUM_RECENT:])
-        numbers = f"loss={recent.loss:.3f} reward={recent.reward:.3f} acc={recent.accuracy:.1%}"
-        return numbers + (f" val={self._rows[-1]['val_accuracy']:.2%}" if self._rows else "")
-
     def _validate(self) -> dict[str, float]:
         evaluation = evaluate(self.agent, self._validation_env)
         return {"val_cross_entropy": evaluation.cross_entropy, "val_accuracy": evaluation.accuracy}
 
     def _finish_epoch(self, row: dict[str, float]) -> None:
         """Writes what an epoch leaves behind, and last the training state, which counts it."""
-        best_so_far = max((earlier["val_accuracy"] for earlier in self._rows), default=-1.0)
+        best_so_far = max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0)
         if row["val_accuracy"] > best_so_far:
             self.agent.save(self.run.best)
-        self._rows.append(row)
-        self.run.write_metrics(self._rows)
+        self.rows.append(row)
+        self.run.write_metrics(self.rows)
         self.agent.save_training_state(self.run.latest)
 
 
-def finish(run: RunFolder, config: TrainConfig) -> None:
-    """Tests the best model, once, and writes and prints the scores and draws the pictures."""
+class ProgressBar:
+    """A bar on stderr, in images, with means of the latest updates.
+
+    Args:
+        trainer: Whose training.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._recent: deque[UpdateMetrics] = deque(maxlen=NUM_RECENT)
+        self._bar = tqdm(
+            total=trainer.config.epochs * trainer.episodes_per_epoch,
+            initial=len(trainer.rows) * trainer.episodes_per_epoch,
+            unit="img",
+            unit_scale=True,
+            dynamic_ncols=True,
+            smoothing=0.05,
+        )
+        self._name_epoch()
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._bar.close()
+
+    def on_update(self, metrics: UpdateMetrics) -> None:
+        """Moves the bar on."""
+        self._recent.append(metrics)
+        recent, rows = _mean(self._recent), self._trainer.rows
+        numbers = f"loss={recent.loss:.3f} reward={recent.reward:.3f} acc={recent.accuracy:.1%}"
+        numbers += f" val={rows[-1]['val_accuracy']:.2%}" if rows else ""
+        self._bar.set_postfix_str(numbers, refresh=False)
+        self._bar.update(self._trainer.config.batch_size)
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Names the epoch that follows, if one does."""
+        self._recent.clear()
+        if row["epoch"] < self._trainer.config.epochs:
+            self._name_epoch()
+
+    def _name_epoch(self) -> None:
+        epochs = self._trainer.config.epochs
+        self._bar.set_description(f"epoch {min(len(self._trainer.rows) + 1, epochs)}/{epochs}")
+
+
+class Tested(NamedTuple):
+    """The best model of a run, tested.
+
+    Attributes:
+        agent: The model.
+        env: The evaluation environments it was tested in.
+        evaluation: What it did there.
+        scores: What `score` makes of that.
+    """
+
+    agent: Reinforce
+    env: GlimpseVectorEnv
+    evaluation: Evaluation
+    scores: dict[str, Any]
+
+
+def score_best(run: RunFolder, config: TrainConfig) -> Tested:
+    """Tests the best model of a run, once, and writes the scores."""
     agent = Reinforce.load(run.best, device=config.agent.device)
     env = evaluation_env(config.task, "test")
-    learned = evaluate(agent, env)
-    scores = score(agent, env, learned)
+    evaluation = evaluate(agent, env)
+    scores = score(agent, env, evaluation)
     write_json(run.scores, scores)
-    print(describe(scores))
-    draw_run(run, config.task, agent, env, learned)
-    print(f"\n{run.path}: " + ", ".join(sorted(path.name for path in run.path.iterdir())))
+    return Tested(agent, env, evaluation, scores)
 
 
-def _mean(updates: list[UpdateMetrics]) -> UpdateMetrics:
-    return UpdateMetrics(*np.mean(updates, axis=0).tolist())
+def _mean(updates: Collection[UpdateMetrics]) -> UpdateMetrics:
+    return UpdateMetrics(*np.mean(list(updates), axis=0).tolist())
 
 
 def _training_env(config: TrainConfig) -> GlimpseVectorEnv:
@@ -239,12 +294,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
         run = RunFolder.open(command.resume)
         trainer = Trainer.resume(run)
-    with stopping_cleanly(trainer):
-        trainer.train()
+    with stopping_cleanly(trainer), ProgressBar(trainer) as progress:
+        trainer.train(progress)
     if trainer.stop_signal is not None:
         print(f"stopped; go on with: ram train --resume {run.path}", file=sys.stderr)
         sys.exit(128 + trainer.stop_signal)
-    finish(run, trainer.config)
+    tested = score_best(run, trainer.config)
+    print(describe(tested.scores))
+    draw_run(run, trainer.config.task, tested.agent, tested.env, tested.evaluation)
+    print(f"\n{run.path}: " + ", ".join(sorted(path.name for path in run.path.iterdir())))
 
 
 def _start(command: TrainCommand) -> tuple[RunFolder, Trainer]:

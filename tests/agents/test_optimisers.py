@@ -17,6 +17,7 @@ def make_network() -> RecurrentAttention:
         hidden_size=4,
         core="rnn",
         scan_radius=0.0,
+        white_level=1.0,
     )
 
 

@@ -223,6 +223,33 @@ def test_a_callback_stops_learning(tiny_env: GlimpseVectorEnv) -> None:
     assert agent.num_timesteps == 5 * 12
 
 
+def test_learning_that_diverges_says_what_to_do(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL, optimiser="sgd", learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"diverged at timestep 12.*lower learning_rate"):
+        agent.learn(12 * 10)
+
+
+def test_the_reward_scale_is_reinforces_and_the_baselines(tiny_env: GlimpseVectorEnv) -> None:
+    plain, scaled = (
+        attention_loss(rollout, agent.hyperparameters)
+        for agent in (Reinforce(tiny_env, **SMALL, reward_scale=scale) for scale in (1.0, 3.0))
+        for rollout in [agent.rollout(seed=0)._replace(baselines=torch.zeros(3, 4))]
+    )
+    assert float(scaled.reinforce) == pytest.approx(3 * float(plain.reinforce))
+    assert float(scaled.baseline) == pytest.approx(9 * float(plain.baseline))
+    assert float(scaled.classification) == float(plain.classification)
+
+
+def test_white_is_what_the_network_is_told_it_is(tiny_env: GlimpseVectorEnv) -> None:
+    observation, _ = tiny_env.reset(seed=0)
+    bytes_ = Reinforce(tiny_env, **SMALL, white_level=255)
+    brightened = {**observation, "glimpse": 255 * observation["glimpse"]}
+    plain = Reinforce(tiny_env, **SMALL)
+    np.testing.assert_allclose(
+        bytes_.class_probabilities(observation), plain.class_probabilities(brightened), rtol=1e-5
+    )
+
+
 def test_equal_seeds_give_equal_weights_to_the_bit(tiny_env: GlimpseVectorEnv) -> None:
     first = metrics_of(one := Reinforce(tiny_env, **SMALL, seed=7), 5)
     second = metrics_of(two := Reinforce(tiny_env, **SMALL, seed=7), 5)

@@ -1,0 +1,1 @@
+"""FGLab's way to run us: its options, its results folder, and what it is set up with."""

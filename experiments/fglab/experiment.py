@@ -1,0 +1,230 @@
+"""One experiment of FGLab: what its options mean, and what becomes of it."""
+
+from __future__ import annotations
+
+import math
+import platform
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from agents.hyperparameters import Device
+from agents.reinforce import UpdateMetrics
+from experiments.config import TrainConfig
+from experiments.evaluate import describe, evaluation_env
+from experiments.fglab.charts import line_chart, thin_out
+from experiments.fglab.log import say
+from experiments.fglab.options import OPTIONS, Request
+from experiments.fglab.results import Results
+from experiments.presets import PRESETS
+from experiments.render import draw_run
+from experiments.run_folder import RunFolder
+from experiments.train import Trainer, score_best, stopping_cleanly
+from ram_env.sensor import MAX_PIXEL
+
+PRESET_OF_TASK = {
+    "28": "fglab",
+    "translated": "paper-translated",
+    "cluttered": "paper-cluttered",
+    "cluttered-100": "paper-cluttered-100",
+}
+# Options that our hyperparameters take as they are.
+AS_IS = (
+    "seed",
+    "location_hidden_size",
+    "glimpse_hidden_size",
+    "image_hidden_size",
+    "hidden_size",
+    "reward_scale",
+    "learning_rate",
+    "optimiser",
+    "core",
+)
+CHART = "chart.json"
+ITERATIONS_A_LINE = 10  # as the original
+PICTURES = ("glimpse*.png", "patch*.png", "loss.png", "gaze.png", "episode.gif")
+
+
+def run(request: Request, process_started: float) -> None:
+    """Trains, tests and draws, and hands FGMachine what it is to upload.
+
+    Args:
+        request: What FGMachine asks for.
+        process_started: `time.monotonic()` when the process began.
+
+    Raises:
+        ValueError: An option does not fit the others, or the results folder is there already;
+            nothing has been written.
+    """
+    device, device_note = find_gpu(request)
+    config = configure(request, device=device)
+    results = Results(request.results, request.experiment_id)
+    # Two levels down: what is higher and has the id in its name, FGMachine takes for the results.
+    run_folder = RunFolder(request.runs / "fglab" / request.experiment_id)
+    run_folder.require_unused()
+    evaluation_env(config.task, "test")
+    results.appear(process_started)
+    run_folder = RunFolder.create(run_folder.path, name=request.experiment_id, config=config)
+    trainer = Trainer.start(run_folder, config)
+    report = Report(results, config.epochs)
+    notes = {
+        "Device": device_note,
+        "Run folder": str(run_folder.path.resolve()),
+        "Versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
+    }
+    for name, note in notes.items():
+        say(f"{name}: {note}")
+    try:
+        _train(trainer, report)
+        _test_and_draw(trainer, results)
+    except (SystemExit, ValueError) as error:
+        report.write_charts()
+        reason = f"stopped by a signal, status {error}" if isinstance(error, SystemExit) else error
+        results.write_json("notes.json", {**notes, "Notes": f"{report.progress}: {reason}"})
+        raise
+    report.write_charts()
+    seconds = time.monotonic() - process_started
+    results.finish({**notes, "Notes": f"{report.progress}: finished, {seconds:.0f} seconds"})
+
+
+def _train(trainer: Trainer, report: Report) -> None:
+    """Trains; a signal ends the process after the current update, with the model as it is then."""
+    with stopping_cleanly(trainer):
+        trainer.train(report)
+    if trainer.stop_signal is not None:
+        trainer.agent.save(trainer.run.best.with_stem("stopped"))
+        sys.exit(128 + trainer.stop_signal)
+
+
+def _test_and_draw(trainer: Trainer, results: Results) -> None:
+    """Tests the best model and draws it, and gives FGMachine the scores and the pictures."""
+    run, task = trainer.run, trainer.config.task
+    say("Testing")
+    tested = score_best(run, trainer.config)
+    say(describe(tested.scores))
+    results.write_json("scores.json", {"_scores": _scores(tested.scores)})
+    say("Drawing")
+    draw_run(run, task, tested.agent, tested.env, tested.evaluation)
+    for pattern in PICTURES:
+        for picture in sorted(run.path.glob(pattern)):
+            results.add(picture)
+
+
+def find_gpu(request: Request) -> tuple[Device, str]:
+    """Returns the device to run on, and what to tell of it."""
+    if not request["cuda"]:
+        return "cpu", "CPU"
+    if torch.cuda.is_available():
+        return "cuda", f"GPU: {torch.cuda.get_device_name()}"
+    return "cpu", "CPU. WARNING: cuda was asked for, but PyTorch finds no GPU here"
+
+
+def configure(request: Request, *, device: Device) -> TrainConfig:
+    """Returns the configuration that the options stand for.
+
+    What they leave open is as in the original where its options depend on it: learning rates are
+    constant, made for bytes as input and for a loss of the last glimpse alone, and training images
+    are shown as they are. The rest is our preset's.
+
+    Raises:
+        ValueError: `unitPixels` reaches out of the task's images.
+    """
+    preset = PRESETS[PRESET_OF_TASK[request["task"]]]
+    half_side = min(evaluation_env(preset.task, "test").task.image_size) // 2
+    if request["unitPixels"] > half_side:
+        raise ValueError(
+            f"unitPixels={request['unitPixels']} reaches out of the images of task "
+            f"{request['task']!r}; allowed: 1 to {half_side}"
+        )
+    task = replace(
+        preset.task,
+        num_glimpses=request["rho"],
+        patch_size=request["glimpsePatchSize"],
+        num_scales=request["glimpseDepth"],
+        scale_factor=request["glimpseScale"],
+        location_range=request["unitPixels"] / half_side,
+        train_scene=None,
+    )
+    agent = replace(
+        preset.agent,
+        device=device,
+        # The original hands its layer of Gaussian noise twice the option's value.
+        location_std=2 * request["locatorStd"],
+        white_level=MAX_PIXEL,
+        schedule="constant",
+        momentum=request["momentum"] if request["optimiser"] == "sgd" else 0.0,
+        supervise="last",
+        **{option.becomes: request[option.name] for option in OPTIONS if option.becomes in AS_IS},
+    )
+    return replace(
+        preset, task=task, agent=agent, epochs=request["epochs"], batch_size=request["batchSize"]
+    )
+
+
+class Report:
+    """Tells FGLab how training goes: lines of its log, and charts.
+
+    Args:
+        results: Where the charts go.
+        num_epochs: How many epochs there are to be.
+    """
+
+    def __init__(self, results: Results, num_epochs: int) -> None:
+        self._results = results
+        self._num_epochs = num_epochs
+        self._losses: list[float] = []
+        self._rows: list[dict[str, float]] = []
+
+    @property
+    def progress(self) -> str:
+        """How far it has come, in words."""
+        return f"{len(self._losses)} iterations, {len(self._rows)} of {self._num_epochs} epochs"
+
+    def on_update(self, metrics: UpdateMetrics) -> None:
+        """Takes note of a loss, and now and then tells of it."""
+        self._losses.append(metrics.loss)
+        if len(self._losses) % ITERATIONS_A_LINE == 0:
+            say(f"Loss @ iteration {len(self._losses)}: {metrics.loss:.4f}")
+            if self._results.is_due(CHART):
+                self.write_charts()
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Tells of an epoch that has ended."""
+        self._rows.append(row)
+        say(
+            f"Epoch {row['epoch']}/{self._num_epochs}: training accuracy "
+            f"{row['train_accuracy']:.2%}, validation accuracy {row['val_accuracy']:.2%}"
+        )
+
+    def write_charts(self) -> None:
+        """Writes the charts of what there is so far; FGLab's page does not survive empty ones."""
+        losses = [loss for loss in self._losses if math.isfinite(loss)]
+        charts = []
+        if losses:
+            iterations, means = thin_out(losses)
+            charts.append(
+                line_chart(iterations, {"train": means}, x_label="Iteration", y_label="Loss")
+            )
+        if self._rows:
+            lines = {
+                name: [row[column] for row in self._rows]
+                for name, column in (("train", "train_accuracy"), ("validation", "val_accuracy"))
+            }
+            epochs = [row["epoch"] for row in self._rows]
+            charts.append(line_chart(epochs, lines, x_label="Epoch", y_label="Accuracy"))
+        if charts:
+            self._results.write_json(CHART, {"_charts": charts})
+
+
+def _scores(scores: dict[str, Any]) -> dict[str, float]:
+    """Returns the scores as FGLab has them, a flat map; `Accuracy` is the original's."""
+    gazes = scores["accuracy_by_gaze"]
+    return {
+        "Accuracy": scores["accuracy"],
+        "Error rate (%)": 100 * (1 - scores["accuracy"]),
+        "Accuracy, random gaze": gazes["random"],
+        "Accuracy, centre gaze": gazes["center"],
+    }
