@@ -6,10 +6,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEER := $(VENV)/ap-gym
 
-# Threads that wait spin for some microseconds and then sleep: never to spin (OMP_WAIT_POLICY=PASSIVE)
-# cost a third of the training speed, to spin for long steals time from others on shared cores.
-export GOMP_SPINCOUNT ?= 20000
-
 .PHONY: train test test-slow lint format bench clean
 
 train: $(READY)  ## train the Recurrent Attention Model on MNIST, test it, draw it

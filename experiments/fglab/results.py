@@ -20,6 +20,7 @@ from typing import Any
 SECONDS_UNTIL_WATCHED = 1.0  # from the start of the process
 SECONDS_BETWEEN_UPDATES = 3.0  # of one file; faster ones are not uploaded each
 SECONDS_AFTER_A_BURST = 1.5
+NUM_REMINDERS = 2  # one was too few for 1 of 20 experiments on a busy machine
 SECONDS_UNTIL_UPLOADED = 3.0
 
 
@@ -83,8 +84,9 @@ class Results:
 
         A file that appears after a burst of others makes FGMachine look for what it has missed.
         """
-        time.sleep(SECONDS_AFTER_A_BURST)
-        self.write_json("notes.json", last)
+        for _ in range(NUM_REMINDERS):
+            time.sleep(SECONDS_AFTER_A_BURST)
+            self.write_json("notes.json", last)
         time.sleep(SECONDS_UNTIL_UPLOADED)
 
     @contextmanager

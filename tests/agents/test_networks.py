@@ -36,7 +36,7 @@ def test_radius_0_begins_at_the_centre() -> None:
 
 
 def test_the_gaze_begins_as_the_scan_whatever_is_seen() -> None:
-    network = make_network("rnn", scan_radius=0.4, white_level=1.0)
+    network = make_network("rnn", scan_radius=0.4)
     hidden, taken = torch.randn(4, 9), torch.full((4, 1), 2.0)
     torch.testing.assert_close(network.location_mean(hidden, taken), scan_path(taken, 0.4))
 

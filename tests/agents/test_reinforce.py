@@ -235,9 +235,9 @@ def test_the_reward_scale_is_reinforces_and_the_baselines(tiny_env: GlimpseVecto
         for agent in (Reinforce(tiny_env, **SMALL, reward_scale=scale) for scale in (1.0, 3.0))
         for rollout in [agent.rollout(seed=0)._replace(baselines=torch.zeros(3, 4))]
     )
-    assert float(scaled.reinforce) == pytest.approx(3 * float(plain.reinforce))
-    assert float(scaled.baseline) == pytest.approx(9 * float(plain.baseline))
-    assert float(scaled.classification) == float(plain.classification)
+    assert scaled.reinforce.item() == pytest.approx(3 * plain.reinforce.item())
+    assert scaled.baseline.item() == pytest.approx(9 * plain.baseline.item())
+    assert scaled.classification.item() == plain.classification.item()
 
 
 def test_white_is_what_the_network_is_told_it_is(tiny_env: GlimpseVectorEnv) -> None:
