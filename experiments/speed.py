@@ -21,11 +21,14 @@ import numpy as np
 import torch
 import tyro
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor, nn
 
 from agents.devices import find_precision
 from agents.hyperparameters import Precision
 from agents.reinforce import Reinforce
+from agents.sb3_vec_env import SB3VecEnv
 from experiments.evaluate import EVALUATION_ENVS, evaluate
 from experiments.presets import AGENT
 from experiments.stopwatch import Task, measure
@@ -54,6 +57,7 @@ SENSORS: dict[str, dict[str, Any]] = {
 }
 FGLAB_SENSOR = "28x28, 8x8, 3 scales"
 NUM_GLIMPSES = 6
+SB3_ENVS = 64
 PEER_SENSOR = "28x28, 8x8, 1 scale"  # what ap_gym_peer.py has
 PEER_STEPS = 7  # of an episode and the reset after it
 TRAINING = [(FGLAB_SENSOR, 128), (FGLAB_SENSOR, 256), (FGLAB_SENSOR, 512), (PEER_SENSOR, 256)]
@@ -80,11 +84,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             steps = measure(tasks | peer_tasks(peer))
     print(environment_table(steps), flush=True)
     learning = measure_learning()
-    print(learning_table(learning))
+    print(learning_table(learning), flush=True)
+    sb3 = measure(sb3_tasks())
+    print(sb3_table(sb3))
     document = {
         "machine": describe_machine(),
         "glimpses_per_second": _by_row(steps),
         "learning": _by_row(learning),
+        "sb3_steps_per_second": _by_row(sb3),
     }
     print(json.dumps(document))
 
@@ -358,6 +365,64 @@ def learning_table(rates: Rates) -> str:
             "" if share is None else f"{share:.0%}",
         ]
         lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+# --- SB3 ------------------------------------------------------------------------------------------
+
+
+def sb3_tasks() -> dict[Cell, Task]:
+    """Returns SB3's steps and learning, on our environments and on its own way of batching them."""
+    options = {**SENSORS[FGLAB_SENSOR], "action_format": "discrete"}
+    tasks: dict[Cell, Task] = {}
+    for column in ("SB3VecEnv", "DummyVecEnv"):
+        for row, make_task in (("steps", sb3_stepping), ("RecurrentPPO", sb3_learning)):
+            env: VecEnv
+            if column == "SB3VecEnv":
+                native = GlimpseVectorEnv(num_envs=SB3_ENVS, autoreset_mode="SameStep", **options)
+                env = SB3VecEnv(native)
+            else:
+                env = DummyVecEnv([lambda: GlimpseEnv(**options)] * SB3_ENVS)
+            tasks[f"{row}, {FGLAB_SENSOR}: {SB3_ENVS} envs", column] = make_task(env)
+    return tasks
+
+
+def sb3_stepping(env: VecEnv) -> Task:
+    """Returns steps in all sub-environments."""
+    env.action_space.seed(0)
+    env.reset()
+    actions = [
+        np.array([env.action_space.sample() for _ in range(env.num_envs)]) for _ in range(10)
+    ]
+
+    def run() -> None:
+        for action in actions:
+            env.step(action)
+
+    return Task(run, env.num_envs * len(actions))
+
+
+def sb3_learning(env: VecEnv) -> Task:
+    """Returns a rollout of RecurrentPPO and the learning from it."""
+    num_steps = 4 * NUM_GLIMPSES
+    agent = RecurrentPPO(
+        "MultiInputLstmPolicy",
+        env,
+        n_steps=num_steps,
+        batch_size=512,
+        n_epochs=4,
+        seed=0,
+        device="cpu",
+    )
+    return Task(lambda: agent.learn(num_steps * env.num_envs), num_steps * env.num_envs)
+
+
+def sb3_table(rates: Rates) -> str:
+    """Returns the rates of SB3 as a Markdown table."""
+    lines = ["| SB3, steps/s | our adapter | DummyVecEnv | ratio |", "|---|---|---|---|"]
+    for row, of in _by_row(rates).items():
+        ours, dummy = of["SB3VecEnv"], of["DummyVecEnv"]
+        lines.append(f"| {row} | {ours:,.0f} | {dummy:,.0f} | {ours / dummy:.1f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -31,6 +31,11 @@ def test_training_stands_beside_its_limit() -> None:
     ]
 
 
+def test_our_adapter_stands_beside_sb3s_own_batching() -> None:
+    table = speed.sb3_table({("steps", "SB3VecEnv"): 3e5, ("steps", "DummyVecEnv"): 1.2e4})
+    assert table.splitlines()[-1] == "| steps | 300,000 | 12,000 | 25.0 |"
+
+
 @pytest.mark.parametrize("num_envs", [1, 5])
 def test_a_run_of_steps_is_whole_episodes_with_their_resets(num_envs: int) -> None:
     for env in (
