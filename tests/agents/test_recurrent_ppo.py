@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sb3_contrib import RecurrentPPO
+
+from agents.recurrent_ppo import MINIBATCHES, GlimpseExtractor, make_recurrent_ppo
+from ram_env import GlimpseVectorEnv
+
+
+def make_env(num_envs: int = 32, **options: Any) -> GlimpseVectorEnv:
+    """Three classes that are easy to tell where one looks: a bar in one of three columns."""
+    labels = np.arange(30) % 3
+    images = np.zeros((30, 9, 9), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 3 * label : 3 * label + 3] = 255
+    task = {"num_glimpses": 3, "patch_size": 3, "num_scales": 2, "scale_factor": 3, "grid_size": 3}
+    mode = {"autoreset_mode": "SameStep", "action_format": "discrete"}
+    return GlimpseVectorEnv((images, labels), num_envs=num_envs, **{**task, **mode, **options})
+
+
+def success_rate(agent: RecurrentPPO, env: GlimpseVectorEnv) -> float:
+    """How often the right class is named, in at most as many steps as there are glimpses."""
+    observation, _ = env.reset(seed=0)
+    state, starts, successes = None, np.ones(env.num_envs, bool), []
+    for _ in range(env.task.num_glimpses):
+        action, state = agent.predict(observation, state, starts, deterministic=True)
+        observation, _, starts, _, infos = env.step(action)
+        final = infos.get("final_info", {"is_success": np.zeros(env.num_envs, bool)})
+        successes += final["is_success"][starts].tolist()
+    return float(np.mean(successes)) if successes else 0.0
+
+
+def test_the_features_are_rams_glimpse_network() -> None:
+    env = make_env()
+    extractor = GlimpseExtractor(env.single_observation_space, features_dim=20)
+    observation, _ = env.reset(seed=0)
+    tensors = {name: torch.as_tensor(values) for name, values in observation.items()}
+    features = extractor(tensors)
+    assert features.shape == (32, 20)
+    expected = extractor.network(tensors["glimpse"], tensors["location"])
+    torch.testing.assert_close(features, expected)
+    elsewhere = {**tensors, "location": tensors["location"] + 0.5}
+    assert not torch.equal(extractor(elsewhere), features)  # where counts, not what alone
+
+
+def test_the_policy_looks_through_it() -> None:
+    agent = make_recurrent_ppo(make_env())
+    assert isinstance(agent.policy.features_extractor, GlimpseExtractor)
+    assert agent.batch_size == 12 * 32 // MINIBATCHES
+    assert agent.gamma == 1.0
+
+
+def test_arguments_can_be_changed() -> None:
+    agent = make_recurrent_ppo(make_env(), n_steps=6, batch_size=64, ent_coef=0.5)
+    assert (agent.n_steps, agent.batch_size, agent.ent_coef) == (6, 64, 0.5)
+
+
+def test_it_learns_from_the_reward_alone() -> None:
+    env = make_env()
+    agent = make_recurrent_ppo(env, learning_rate=3e-3, seed=0)
+    before = success_rate(agent, env)
+    agent.learn(12 * 32 * 8)
+    assert success_rate(agent, env) > 0.9 > before + 0.3
+
+
+def test_a_saved_agent_acts_as_before(tmp_path: Path) -> None:
+    env = make_env()
+    agent = make_recurrent_ppo(env, seed=1)
+    agent.save(tmp_path / "agent.zip")
+    loaded = RecurrentPPO.load(tmp_path / "agent.zip")
+    observation, _ = env.reset(seed=0)
+    expected, _ = agent.predict(observation, deterministic=True)
+    found, _ = loaded.predict(observation, deterministic=True)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_dict_actions_are_refused_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match="'multi_discrete' or 'discrete'"):
+        make_recurrent_ppo(make_env(action_format="dict"))
