@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from agents.files import replace_atomically
 from ram_env.rendering import SCALE_COLOURS
 
-__all__ = ["new_figure", "plot_gaze", "plot_training", "save_figure"]
+__all__ = ["new_figure", "plot_gaze", "plot_losses", "plot_training", "save_figure"]
 
 Numbers: TypeAlias = NDArray[np.floating[Any] | np.integer[Any]]
 Floats: TypeAlias = NDArray[np.float64]
@@ -57,6 +57,7 @@ _BEST_MARK_SIZE = 9.0
 _MAX_MARKED_EPOCHS = 25  # marks of more epochs than that run into each other
 _NAME_DISTANCE = 7  # points between the end of a line and its name
 _NAME_HEIGHT = 1.3  # of the font's size
+_MEANS_IN_A_CHART = 50  # about how many means of losses that do not overlap
 _HALO = 3.0  # points of white around names, which may lie on grid lines
 _EPOCH_MARGIN = 0.02  # of the axis
 _TERMS_MARGIN = 0.15
@@ -115,6 +116,34 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     figure.draw_without_rendering()  # lays out: names keep their distance in pixels
     for axes in (entropy, terms, errors):
         _name_lines(axes)
+    save_figure(figure, path)
+
+
+def plot_losses(losses: Sequence[float], path: str | os.PathLike[str]) -> None:
+    """Draws the loss of every update, and the mean of those around it.
+
+    Args:
+        losses: What was minimised, at least one number.
+        path: The PNG to write.
+    """
+    values = np.asarray(losses, np.float64)
+    updates = np.arange(1, len(values) + 1)
+    width = max(1, len(values) // _MEANS_IN_A_CHART)
+    weights = np.ones(width)
+    means = np.convolve(values, weights, "same") / np.convolve(
+        np.ones_like(values), weights, "same"
+    )
+    figure = new_figure(_WIDTH, _TRAINING_HEIGHT)
+    axes = figure.subplots()
+    axes.plot(updates, values, color=_TRAIN, alpha=0.3, linewidth=_THIN_LINE_WIDTH)
+    axes.plot(updates, means, color=_TRAIN, linewidth=_LINE_WIDTH)
+    axes.spines[["top", "left", "right"]].set_visible(False)
+    axes.spines["bottom"].set_color(_MUTED)
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.tick_params(colors=_MUTED, labelsize=_SMALL_FONT_SIZE, length=0)
+    axes.set_xlabel("iteration", color=_MUTED, fontsize=_FONT_SIZE)
+    note = f"each update's, and the mean of {width} around it"
+    _write_title(axes, "Training loss", note, _MUTED)
     save_figure(figure, path)
 
 

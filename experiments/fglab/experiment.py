@@ -19,6 +19,7 @@ from experiments.fglab.charts import line_chart, thin_out
 from experiments.fglab.log import say
 from experiments.fglab.options import OPTIONS, Request
 from experiments.fglab.results import Results
+from experiments.plots import plot_losses
 from experiments.presets import PRESETS
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder
@@ -45,7 +46,7 @@ AS_IS = (
 )
 CHART = "chart.json"
 ITERATIONS_A_LINE = 10  # as the original
-PICTURES = ("glimpse*.png", "patch*.png", "loss.png", "gaze.png", "episode.gif")
+PICTURES = ("glimpse*.png", "patch*.png", "loss.png", "losses.png", "gaze.png", "episode.gif")
 
 
 def run(request: Request, process_started: float) -> None:
@@ -79,7 +80,7 @@ def run(request: Request, process_started: float) -> None:
         say(f"{name}: {note}")
     try:
         _train(trainer, report)
-        _test_and_draw(trainer, results)
+        _test_and_draw(trainer, report, results)
     except (SystemExit, ValueError) as error:
         report.write_charts()
         reason = f"stopped by a signal, status {error}" if isinstance(error, SystemExit) else error
@@ -99,7 +100,7 @@ def _train(trainer: Trainer, report: Report) -> None:
         sys.exit(128 + trainer.stop_signal)
 
 
-def _test_and_draw(trainer: Trainer, results: Results) -> None:
+def _test_and_draw(trainer: Trainer, report: Report, results: Results) -> None:
     """Tests the best model and draws it, and gives FGMachine the scores and the pictures."""
     run, task = trainer.run, trainer.config.task
     say("Testing")
@@ -108,6 +109,7 @@ def _test_and_draw(trainer: Trainer, results: Results) -> None:
     results.write_json("scores.json", {"_scores": _scores(tested.scores)})
     say("Drawing")
     draw_run(run, task, tested.agent, tested.env, tested.evaluation)
+    plot_losses(report.losses, run.path / "losses.png")
     for pattern in PICTURES:
         for picture in sorted(run.path.glob(pattern)):
             results.add(picture)
@@ -170,24 +172,27 @@ class Report:
     Args:
         results: Where the charts go.
         num_epochs: How many epochs there are to be.
+
+    Attributes:
+        losses: The loss of every update so far.
     """
 
     def __init__(self, results: Results, num_epochs: int) -> None:
         self._results = results
         self._num_epochs = num_epochs
-        self._losses: list[float] = []
+        self.losses: list[float] = []
         self._rows: list[dict[str, float]] = []
 
     @property
     def progress(self) -> str:
         """How far it has come, in words."""
-        return f"{len(self._losses)} iterations, {len(self._rows)} of {self._num_epochs} epochs"
+        return f"{len(self.losses)} iterations, {len(self._rows)} of {self._num_epochs} epochs"
 
     def on_update(self, metrics: UpdateMetrics) -> None:
         """Takes note of a loss, and now and then tells of it."""
-        self._losses.append(metrics.loss)
-        if len(self._losses) % ITERATIONS_A_LINE == 0:
-            say(f"Loss @ iteration {len(self._losses)}: {metrics.loss:.4f}")
+        self.losses.append(metrics.loss)
+        if len(self.losses) % ITERATIONS_A_LINE == 0:
+            say(f"Loss @ iteration {len(self.losses)}: {metrics.loss:.4f}")
             if self._results.is_due(CHART):
                 self.write_charts()
 
@@ -201,7 +206,7 @@ class Report:
 
     def write_charts(self) -> None:
         """Writes the charts of what there is so far; FGLab's page does not survive empty ones."""
-        losses = [loss for loss in self._losses if math.isfinite(loss)]
+        losses = [loss for loss in self.losses if math.isfinite(loss)]
         charts = []
         if losses:
             iterations, means = thin_out(losses)

@@ -366,3 +366,22 @@ def test_arguments_stay_as_they_are(tmp_path):
     assert rows == kept[0]
     np.testing.assert_array_equal(locations, kept[1])
     np.testing.assert_array_equal(image, kept[2])
+
+
+# ------------------------------------------------------------------------------------ every update
+
+
+def test_losses_are_drawn_with_the_means_around_them(figures, tmp_path):
+    losses = [float(number % 2) for number in range(200)]
+    plots.plot_losses(losses, tmp_path / "losses.png")
+    (figure,) = figures
+    each, means = figure.axes[0].lines
+    np.testing.assert_array_equal(each.get_xdata(), np.arange(1, 201))
+    np.testing.assert_array_equal(each.get_ydata(), losses)
+    np.testing.assert_allclose(means.get_ydata()[10:-10], 0.5)  # of four neighbours, two are 1
+
+
+def test_a_single_loss_is_its_own_mean(figures, tmp_path):
+    plots.plot_losses([3.0], tmp_path / "losses.png")
+    _, means = figures[0].axes[0].lines
+    np.testing.assert_array_equal(means.get_ydata(), [3.0])

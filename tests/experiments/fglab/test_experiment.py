@@ -91,7 +91,15 @@ def test_everything_reaches_fgmachine(
         for kind in ("glimpse", "patch")
         for glimpse in range(1, NUM_GLIMPSES + 1)
     }
-    others = {"scores.json", "chart.json", "notes.json", "loss.png", "gaze.png", "episode.gif"}
+    others = {
+        "scores.json",
+        "chart.json",
+        "notes.json",
+        "loss.png",
+        "losses.png",
+        "gaze.png",
+        "episode.gif",
+    }
     assert set(watcher.uploads) == pictures | others
     scores = watcher.uploads["scores.json"][-1]["_scores"]
     assert 0 <= scores["Accuracy"] <= 1

@@ -40,6 +40,7 @@ DEFAULTS = {name: field["default"] for name, field in original_schema().items()}
 QUICK = {"batchSize": 500, "hiddenSize": 32, "imageHiddenSize": 32}
 PICTURES = {f"{kind}{t}.png" for kind in ("glimpse", "patch") for t in range(1, 7)} | {
     "loss.png",
+    "losses.png",
     "gaze.png",
     "episode.gif",
 }
