@@ -229,7 +229,7 @@ def _scores(scores: dict[str, Any]) -> dict[str, float]:
     gazes = scores["accuracy_by_gaze"]
     return {
         "Accuracy": scores["accuracy"],
-        "Error rate (%)": 100 * (1 - scores["accuracy"]),
+        "Error rate (%)": round(100 * (1 - scores["accuracy"]), 2),
         "Accuracy, random gaze": gazes["random"],
         "Accuracy, centre gaze": gazes["center"],
     }

@@ -186,7 +186,7 @@ OPTIONS: tuple[Option, ...] = (
         "float",
         1e-3,
         "learning_rate",
-        "Learning rate at the beginning; it falls to 0 along a cosine",
+        "Learning rate, constant",
         schema_default=1e-4,
         above=0,
     ),
