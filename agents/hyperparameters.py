@@ -11,6 +11,7 @@ Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
 Schedule = Literal["constant", "linear", "cosine"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
+GazeName = Literal["learned", "scan", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,9 @@ class ReinforceHyperparameters:
     """Units of the recurrent core."""
     core: Literal["rnn", "lstm"] = "rnn"
     """Recurrent core: the paper's ReLU network, or an LSTM."""
+    gaze: GazeName = "learned"
+    """Where it looks: where it learns to, along the scan path (with `scan_radius` 0, at the
+    centre), or anywhere, as in the paper's random glimpses. All else is learned in the same way."""
     location_std: float = 0.1
     """Standard deviation of the location policy, in units of location."""
     scan_radius: float = 0.0
@@ -106,6 +110,7 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("image_hidden_size", *_SIZE),
     ("hidden_size", *_SIZE),
     ("core", *_one_of("rnn", "lstm")),
+    ("gaze", *_one_of("learned", "scan", "random")),
     ("location_std", *_POSITIVE),
     ("scan_radius", *_NOT_NEGATIVE),
     ("white_level", *_POSITIVE),

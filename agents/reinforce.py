@@ -23,7 +23,7 @@ from agents.checkpoint import read_checkpoint, write_checkpoint
 from agents.devices import find_device, find_precision
 from agents.hyperparameters import Device, ReinforceHyperparameters
 from agents.loss import Losses, Rollout, attention_loss, gaussian_log_prob
-from agents.networks import RecurrentAttention, State
+from agents.networks import RecurrentAttention, State, scan_path
 from agents.optimisers import decay, make_optimiser, set_learning_rates
 from agents.spaces import GlimpseSpaces
 
@@ -205,9 +205,18 @@ class Reinforce:
     @torch.no_grad()
     def _sample_location(self, state: State) -> Tensor:
         """Returns locations `(B, 2)`, unclamped, as constants: the gradient is the mean's."""
+        if self.hyperparameters.gaze != "learned":
+            return self._scripted_location(state[-1])
         mean = self.network.location_mean(state[0], state[-1])
         noise = torch.randn(mean.shape, generator=self._generator, device=self.device)
         return mean + self.hyperparameters.location_std * noise
+
+    def _scripted_location(self, glimpses_taken: Tensor) -> Tensor:
+        """Returns where a gaze that is not learned looks next, `(B, 2)`."""
+        if self.hyperparameters.gaze == "scan":
+            return scan_path(glimpses_taken, self.hyperparameters.scan_radius)
+        shape = (len(glimpses_taken), 2)
+        return 2 * torch.rand(shape, generator=self._generator, device=self.device) - 1
 
     @torch.no_grad()
     def _choose_label(self, hidden: Tensor) -> Tensor:
@@ -222,13 +231,16 @@ class Reinforce:
         self, means: Tensor, samples: Tensor, last_logits: Tensor, last_labels: Tensor
     ) -> Tensor:
         """Returns the log-probabilities of what the episodes used, see `Rollout.log_probs`."""
-        locations = gaussian_log_prob(samples, means, self.hyperparameters.location_std)[:-1]
+        if self.hyperparameters.gaze == "learned":
+            log_probs = gaussian_log_prob(samples, means, self.hyperparameters.location_std)
+        else:
+            log_probs = torch.zeros_like(samples[..., 0])  # certain, whatever the weights
         if self.hyperparameters.loss == "hybrid":
             last = torch.zeros_like(last_logits[:, 0])
         else:
             log_softmax = last_logits.log_softmax(dim=-1)
             last = log_softmax.gather(-1, last_labels.unsqueeze(-1)).squeeze(-1)
-        return torch.cat([locations, last.unsqueeze(0)])
+        return torch.cat([log_probs[:-1], last.unsqueeze(0)])
 
     def _update(self, rollout: Rollout, losses: Losses, progress: float) -> UpdateMetrics:
         """Takes one step down the loss's gradient."""
@@ -279,11 +291,15 @@ class Reinforce:
         """
         single = np.ndim(observation["location"]) == 1
         after = self._look(observation, state, episode_start)
-        location = self.network.location_mean(after[0], after[-1])
         logits = self.network.class_logits(after[0])
         label = logits.argmax(dim=-1)
+        if self.hyperparameters.gaze != "learned":
+            location = self._scripted_location(after[-1])
+        else:
+            location = self.network.location_mean(after[0], after[-1])
+            if not deterministic:
+                location = location + self.hyperparameters.location_std * torch.randn_like(location)
         if not deterministic:
-            location = location + self.hyperparameters.location_std * torch.randn_like(location)
             label = torch.multinomial(logits.softmax(dim=-1), 1).squeeze(-1)
         action = {
             "location": location.clamp(-1, 1).cpu().numpy(),

@@ -54,6 +54,48 @@ def weights_of(agent: Reinforce) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in agent.network.parameters()])
 
 
+# --- gazes that are not learned -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gaze", ["scan", "random"])
+def test_a_gaze_that_is_not_learned_leaves_the_location_network_alone(
+    tiny_env: GlimpseVectorEnv, gaze: str
+) -> None:
+    agent = Reinforce(tiny_env, gaze=gaze, scan_radius=0.5, **SMALL)
+    classes = agent.network.action_network.weight.detach().clone()
+    before = agent.network.location_network.weight.detach().clone()
+    metrics = metrics_of(agent, 3)
+    assert torch.equal(agent.network.location_network.weight, before)
+    assert not torch.equal(agent.network.action_network.weight, classes)
+    assert {update.reinforce_loss for update in metrics} == {0.0}
+
+
+def test_a_scan_takes_a_golden_angle_each_time_in_learning_and_in_acting(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    env = Recorder(tiny_env)
+    agent = Reinforce(env, gaze="scan", scan_radius=0.5, location_std=9.0, **SMALL)
+    agent.rollout(seed=0)
+    angles = 2.39996323 * np.arange(1, 4)
+    expected = 0.5 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    for step, action in enumerate(env.actions):
+        np.testing.assert_allclose(action["location"], np.tile(expected[step], (4, 1)), atol=1e-5)
+    observation, _ = tiny_env.reset(seed=0)
+    action, _ = agent.predict(observation)
+    np.testing.assert_allclose(action["location"], np.tile(expected[0], (4, 1)), atol=1e-5)
+
+
+def test_a_random_gaze_looks_anywhere_even_when_deterministic(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, gaze="random", **SMALL)
+    observation, _ = tiny_env.reset(seed=0)
+    locations = np.concatenate(
+        [agent.predict(observation, deterministic=True)[0]["location"] for _ in range(500)]
+    )
+    assert np.abs(locations).max() <= 1
+    np.testing.assert_allclose(locations.mean(axis=0), 0, atol=0.05)
+    np.testing.assert_allclose(locations.std(axis=0), 1 / np.sqrt(3), atol=0.03)
+
+
 # --- the rollout, and what other implementations got wrong --------------------------------------
 
 
