@@ -10,6 +10,7 @@ VERBS = {
     "train": "Train a Recurrent Attention Model and write a run folder.",
     "evaluate": "Print and save how good a trained model is.",
     "render": "Draw a trained model at work.",
+    "benchmark": "Train several agents on several tasks and compare them.",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130

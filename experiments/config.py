@@ -49,6 +49,11 @@ class TaskConfig:
         del values["env"], values["train_scene"]
         return {name: value for name, value in values.items() if value is not None}
 
+    @property
+    def training_scene(self) -> dict[str, Any]:
+        """The environment's option for scenes to train on, where they differ from its own."""
+        return {} if self.train_scene is None else {"scene": self.train_scene}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:

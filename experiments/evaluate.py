@@ -100,7 +100,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def make_env(
     task: TaskConfig, split: str, *, num_envs: int, autoreset_mode: AutoresetMode, **options: Any
 ) -> GlimpseVectorEnv:
-    """Returns the environments of a task, with dict actions, on a split of its data set."""
+    """Returns the environments of a task on a split of its data set; dict actions by default."""
     env = gym.make_vec(
         task.env,
         num_envs=num_envs,
@@ -112,9 +112,10 @@ def make_env(
     return cast(GlimpseVectorEnv, env.unwrapped)
 
 
-def evaluation_env(task: TaskConfig, split: str) -> GlimpseVectorEnv:
+def evaluation_env(task: TaskConfig, split: str, **options: Any) -> GlimpseVectorEnv:
     """Returns the environments to evaluate on."""
-    return make_env(task, split, num_envs=EVALUATION_ENVS, autoreset_mode=AutoresetMode.NEXT_STEP)
+    mode = AutoresetMode.NEXT_STEP
+    return make_env(task, split, num_envs=EVALUATION_ENVS, autoreset_mode=mode, **options)
 
 
 def evaluate(agent: Agent, env: GlimpseVectorEnv, *, seed: int = 0) -> Evaluation:

@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 from agents.files import replace_atomically
 from ram_env.rendering import SCALE_COLOURS
 
-__all__ = ["new_figure", "plot_gaze", "plot_losses", "plot_training", "save_figure"]
+__all__ = [
+    "begin_chart",
+    "name_lines",
+    "new_figure",
+    "plot_gaze",
+    "plot_losses",
+    "plot_training",
+    "save_figure",
+]
 
 Numbers: TypeAlias = NDArray[np.floating[Any] | np.integer[Any]]
 Floats: TypeAlias = NDArray[np.float64]
@@ -115,7 +123,7 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     _draw_errors(errors, history)
     figure.draw_without_rendering()  # lays out: names keep their distance in pixels
     for axes in (entropy, terms, errors):
-        _name_lines(axes)
+        name_lines(axes)
     save_figure(figure, path)
 
 
@@ -149,7 +157,7 @@ def plot_losses(losses: Sequence[float], path: str | os.PathLike[str]) -> None:
 
 def _draw_cross_entropy(axes: Axes, history: History) -> None:
     train, val = (_column(history, f"{split}_cross_entropy") for split in ("train", "val"))
-    _begin_chart(axes, history, ylabel="cross-entropy (nats)")
+    _begin_epochs(axes, history, ylabel="cross-entropy (nats)")
     measured = np.isfinite(train).any() or np.isfinite(val).any()
     note = "after the last glimpse" if measured else "no cross-entropy was measured"
     _write_title(axes, "Loss", note, _MUTED)
@@ -161,7 +169,7 @@ def _draw_cross_entropy(axes: Axes, history: History) -> None:
 
 def _draw_other_terms(axes: Axes, history: History) -> None:
     """Draws the terms that say little by themselves: thin, grey and small."""
-    _begin_chart(axes, history, ylabel="other terms")
+    _begin_epochs(axes, history, ylabel="other terms")
     axes.set_xlabel("epoch")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=_ROUND_STEPS))
     axes.yaxis.set_major_formatter(_plain_number)
@@ -178,7 +186,7 @@ def _draw_other_terms(axes: Axes, history: History) -> None:
 def _draw_errors(axes: Axes, history: History) -> None:
     train, val = (100 * (1 - _column(history, f"{split}_accuracy")) for split in ("train", "val"))
     shown_train, shown_val = np.maximum(train, _ERROR_FLOOR), np.maximum(val, _ERROR_FLOOR)
-    _begin_chart(axes, history, ylabel="wrong answers (%)")
+    _begin_epochs(axes, history, ylabel="wrong answers (%)")
     axes.set_xlabel("epoch")
     _use_log_scale(axes, np.concatenate([shown_train, shown_val]))
     _draw_line(axes, history, shown_train, "training", _TRAIN)
@@ -203,8 +211,8 @@ def _column(history: History, key: str) -> Floats:
     return np.array([row.get(key, math.nan) for row in history], np.float64)
 
 
-def _begin_chart(axes: Axes, history: History, *, ylabel: str) -> None:
-    """Sets the axes up: epochs from left to right, thin lines, no box."""
+def begin_chart(axes: Axes, *, ylabel: str) -> None:
+    """Sets the axes up: thin lines, no box."""
     axes.spines[["top", "left", "right"]].set_visible(False)
     axes.spines["bottom"].set_color(_MUTED)
     axes.grid(axis="y", color=_GRID, linewidth=0.8)
@@ -212,6 +220,11 @@ def _begin_chart(axes: Axes, history: History, *, ylabel: str) -> None:
     axes.tick_params(colors=_MUTED, labelsize=_SMALL_FONT_SIZE, length=0)
     axes.set_ylabel(ylabel, color=_MUTED, fontsize=_FONT_SIZE)
     axes.xaxis.label.set(color=_MUTED, fontsize=_FONT_SIZE)
+
+
+def _begin_epochs(axes: Axes, history: History, *, ylabel: str) -> None:
+    """Sets the axes up, with epochs from left to right."""
+    begin_chart(axes, ylabel=ylabel)
     epochs = _column(history, "epoch")
     margin = _EPOCH_MARGIN * np.ptp(epochs) or _LONE_EPOCH_MARGIN
     axes.set_xlim(epochs.min() - margin, epochs.max() + margin)
@@ -267,7 +280,7 @@ def _plain_number(value: float, _position: float) -> str:
     return f"{value:g}"
 
 
-def _name_lines(axes: Axes) -> None:
+def name_lines(axes: Axes) -> None:
     """Writes the names of lines at their right ends, moved apart where those are close."""
     lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
     ends = [np.asarray(line.get_xydata())[-1] for line in lines]

@@ -222,13 +222,12 @@ def _training_env(config: TrainConfig) -> GlimpseVectorEnv:
     Raises:
         ValueError: The scenes to train on have another size than those to be tested on.
     """
-    scene = {} if config.task.train_scene is None else {"scene": config.task.train_scene}
     env = make_env(
         config.task,
         "train",
         num_envs=config.batch_size,
         autoreset_mode=AutoresetMode.DISABLED,
-        **scene,
+        **config.task.training_scene,
     )
     tested = evaluation_env(config.task, "val").task.image_size
     if env.task.image_size != tested:

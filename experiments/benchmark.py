@@ -1,0 +1,348 @@
+"""`ram benchmark`: agents x tasks x seeds, each trained and tested in the same way, side by side.
+
+Every cell has a folder of its own, `<folder>/cells/<task>/<epochs>-epochs/<agent>/seed-<seed>`, and
+is finished once its `result.json` is there, which is written last. So a benchmark that was stopped
+goes on where it was, and one that is asked for more agents or seeds runs only what is new.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tyro
+
+from agents.files import replace_atomically
+from experiments.benchmark_plots import plot_glimpse_curves, plot_learning_curves
+from experiments.contenders import (
+    DESCRIPTIONS,
+    PPO,
+    Cell,
+    action_options,
+    count_parameters,
+    find_contender,
+)
+from experiments.evaluate import evaluate, evaluation_env, wilson_interval
+from experiments.presets import find_preset
+from experiments.render import draw_gaze
+from experiments.run_folder import read_json, write_json
+from ram_env.validation import require_integer
+
+SOME_FAILED = 1
+# Environment steps learned from by the second, on two cores: for the estimate, until the benchmark
+# has finished cells of its own to go by.
+STEPS_PER_SECOND = {PPO: 3_500.0}
+REINFORCE_STEPS_PER_SECOND = 80_000.0
+QUICK_AGENTS = "ram,ram-scan,ram-random,ram-center,ppo"
+QUICK_EPOCHS = 1
+QUICK_SEEDS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkCommand:
+    """Compare agents: train each on each task from each seed, test it, write a table and charts.
+
+    What is finished is not run again, so the same command goes on with a benchmark that was
+    stopped. A run that fails is reported, and the rest goes on.
+    """
+
+    agents: str = ",".join(DESCRIPTIONS)
+    """Names, separated by commas: ram, ram-reward, ram-scan, ram-random, ram-center, ppo, or
+    package.module:function for one of yours, called with a task, seed=... and timesteps=..."""
+    tasks: str = "fglab"
+    """Names of presets, separated by commas."""
+    seeds: int = 3
+    """How many seeds, from 0 on."""
+    epochs: int | None = None
+    """Passes over as many episodes as there are training images; None: as many as the preset's."""
+    quick: bool = False
+    """A small one to begin with: 1 epoch, 2 seeds, on the task fglab, without ram-reward."""
+    folder: Path = Path("runs/benchmark")
+    """Where the cells and the results go."""
+
+    def __post_init__(self) -> None:
+        """Checks the counts."""
+        require_integer("seeds", self.seeds, at_least=1)
+        if self.epochs is not None:
+            require_integer("epochs", self.epochs, at_least=1)
+
+    def cells(self) -> list[Cell]:
+        """Returns the cells to run, in their order; a ValueError names what there is not."""
+        agents, seeds, epochs = self.agents, self.seeds, self.epochs
+        if self.quick:
+            agents, seeds, epochs = QUICK_AGENTS, QUICK_SEEDS, QUICK_EPOCHS
+        for name in _names(agents):
+            find_contender(name)
+        return [
+            Cell(agent=agent, task=task, seed=seed, epochs=epochs or find_preset(task).epochs)
+            for task in _names(self.tasks)
+            for agent in _names(agents)
+            for seed in range(seeds)
+        ]
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+class Benchmark:
+    """The cells in a folder.
+
+    Args:
+        folder: Where they are.
+        cells: Which of them, in the order to run them.
+    """
+
+    def __init__(self, folder: Path, cells: Sequence[Cell]) -> None:
+        if not cells:
+            raise ValueError("there is nothing to compare: name at least one agent and one task")
+        self.folder = folder
+        self.cells = list(cells)
+
+    def folder_of(self, cell: Cell) -> Path:
+        """Returns the folder of a cell."""
+        agent = re.sub(r"[^\w.-]+", "-", cell.agent)
+        return (
+            self.folder
+            / "cells"
+            / cell.task
+            / f"{cell.epochs}-epochs"
+            / agent
+            / (f"seed-{cell.seed}")
+        )
+
+    def result_of(self, cell: Cell) -> dict[str, Any] | None:
+        """Returns what a cell came to; None if it is not finished."""
+        path = self.folder_of(cell) / "result.json"
+        return read_json(path) if path.exists() else None
+
+    def plan(self) -> str:
+        """Returns what is to be run, and about how long that takes."""
+        left = [cell for cell in self.cells if self.result_of(cell) is None]
+        done = len(self.cells) - len(left)
+        seconds = [self._estimate(cell) for cell in left]
+        known = sum(estimate for estimate in seconds if estimate is not None)
+        unknown = sum(estimate is None for estimate in seconds)
+        lines = [
+            f"{len(self.cells)} cells: {done} finished, {len(left)} to run, "
+            f"about {max(1, round(known / 60))} min"
+            + (f", and {unknown} of unknown length" if unknown else "")
+        ]
+        for agent in dict.fromkeys(cell.agent for cell in left):
+            count = sum(cell.agent == agent for cell in left)
+            lines.append(f"  {count} x {agent}: {DESCRIPTIONS.get(agent, 'yours')}")
+        return "\n".join(lines)
+
+    def _estimate(self, cell: Cell) -> float | None:
+        """Returns about how many seconds a cell takes; None for an agent never seen."""
+        results = [
+            result
+            for other in self.cells
+            if other.agent == cell.agent and (result := self.result_of(other)) is not None
+        ]
+        if results:
+            rate = float(np.mean([result["timesteps"] / result["seconds"] for result in results]))
+        elif cell.agent in DESCRIPTIONS:
+            rate = STEPS_PER_SECOND.get(cell.agent, REINFORCE_STEPS_PER_SECOND)
+        else:
+            return None
+        return cell.timesteps / rate
+
+    def run(self) -> list[Cell]:
+        """Runs the cells that are not finished, and returns those that failed."""
+        failed = []
+        for number, cell in enumerate(self.cells, 1):
+            if self.result_of(cell) is not None:
+                continue
+            name = f"[{number}/{len(self.cells)}] {cell.task}, {cell.agent}, seed {cell.seed}"
+            print(f"{name} ...", file=sys.stderr)
+            try:
+                result = self._run_cell(cell)
+            except Exception as error:  # whatever an agent may raise: the others go on
+                failed.append(cell)
+                (self.folder_of(cell) / "failure.txt").write_text(traceback.format_exc())
+                print(f"{name} failed: {error!r}", file=sys.stderr)
+            else:
+                error_rate = 1 - result["accuracy"]
+                print(f"{name}: {error_rate:.2%} error, {result['seconds']:.0f} s", file=sys.stderr)
+        return failed
+
+    def _run_cell(self, cell: Cell) -> dict[str, Any]:
+        folder = self.folder_of(cell)
+        shutil.rmtree(folder, ignore_errors=True)  # what an unfinished try left
+        folder.mkdir(parents=True)
+        began = time.perf_counter()
+        trained = find_contender(cell.agent)(cell, folder)
+        seconds = time.perf_counter() - began
+        task = cell.config.task
+        env = evaluation_env(task, "test")
+        if options := action_options(trained.agent, env.task.num_classes):
+            env = evaluation_env(task, "test", **options)
+        evaluation = evaluate(trained.agent, env)
+        glimpses = float(np.isfinite(evaluation.locations[..., 0]).sum(axis=1).mean())
+        draw_gaze(folder / "gaze.png", env, evaluation)
+        result = {
+            "accuracy": evaluation.accuracy,
+            "num_images": len(evaluation.labels),
+            "accuracy_after_glimpses": evaluation.accuracy_after_glimpses,
+            "glimpses": glimpses,
+            "fovea_pixels": glimpses * env.task.patch_size**2,
+            "timesteps": trained.timesteps,
+            "images": trained.episodes,
+            "seconds": seconds,
+            "parameters": count_parameters(trained.agent),
+            "curve": [point._asdict() for point in trained.curve],
+        }
+        write_json(folder / "result.json", result)
+        return result
+
+    def rows(self) -> list[Row]:
+        """Returns a row of the table for each task and agent with finished cells."""
+        groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+        for cell in self.cells:
+            if (result := self.result_of(cell)) is not None:
+                groups.setdefault((cell.task, cell.agent, cell.epochs), []).append(result)
+        return [Row.of(*key, results) for key, results in groups.items()]
+
+    def write_results(self) -> None:
+        """Writes the table as Markdown and CSV, and the charts, of what is finished."""
+        rows = self.rows()
+        if not rows:
+            return
+        _write(self.folder / "table.md", as_markdown(rows))
+        _write(self.folder / "table.csv", as_csv(rows))
+        for task in dict.fromkeys(cell.task for cell in self.cells):
+            results: dict[str, list[dict[str, Any]]] = {}
+            for cell in self.cells:
+                if cell.task == task and (result := self.result_of(cell)) is not None:
+                    results.setdefault(cell.agent, []).append(result)
+            if results:
+                plot_learning_curves(results, self.folder / f"learning-{task}.png")
+                plot_glimpse_curves(results, self.folder / f"glimpses-{task}.png")
+
+
+class Row(NamedTuple):
+    """A row of the table: one agent on one task, over its seeds.
+
+    Attributes:
+        task: The preset.
+        agent: The agent.
+        epochs: Passes over as many episodes as there are training images.
+        seeds: How many seeds are finished.
+        error: Test error in percent, mean over seeds.
+        std: Its standard deviation over seeds (n - 1), NaN for one seed.
+        low: Lower end of Wilson's 95 % interval of the error, over all seeds' answers, in percent.
+        high: Upper end.
+        timesteps: Environment steps learned from.
+        images: Images seen in training, one an episode, None if not known.
+        glimpses: Glimpses of a test image, mean.
+        fovea_pixels: Pixels of the finest scale seen of a test image, mean.
+        parameters: Weights, None if not known.
+        seconds: Wall-clock of training.
+    """
+
+    task: str
+    agent: str
+    epochs: int
+    seeds: int
+    error: float
+    std: float
+    low: float
+    high: float
+    timesteps: float
+    images: float | None
+    glimpses: float
+    fovea_pixels: float
+    parameters: int | None
+    seconds: float
+
+    @classmethod
+    def of(cls, task: str, agent: str, epochs: int, results: Sequence[dict[str, Any]]) -> Row:
+        """Returns the row of some results."""
+        errors = np.array([100 * (1 - result["accuracy"]) for result in results])
+        trials = sum(result["num_images"] for result in results)
+        wrong = round(sum(e / 100 * r["num_images"] for e, r in zip(errors, results, strict=True)))
+        low, high = wilson_interval(wrong, trials)
+
+        def mean(name: str) -> float:
+            return float(np.mean([result[name] for result in results]))
+
+        return cls(
+            task=task,
+            agent=agent,
+            epochs=epochs,
+            seeds=len(results),
+            error=float(errors.mean()),
+            std=float(errors.std(ddof=1)) if len(errors) > 1 else float("nan"),
+            low=100 * low,
+            high=100 * high,
+            timesteps=mean("timesteps"),
+            images=None if results[0]["images"] is None else mean("images"),
+            glimpses=mean("glimpses"),
+            fovea_pixels=mean("fovea_pixels"),
+            parameters=results[0]["parameters"],
+            seconds=mean("seconds"),
+        )
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Returns the table for people."""
+    lines = [
+        "| task | agent | epochs | seeds | test error (%) | 95 % interval | env steps | images | "
+        "glimpses | fovea pixels | parameters | seconds |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        spread = "" if row.seeds == 1 else f" ± {row.std:.2f}"
+        images = "-" if row.images is None else f"{row.images:,.0f}"
+        parameters = "-" if row.parameters is None else f"{row.parameters:,}"
+        lines.append(
+            f"| {row.task} | {row.agent} | {row.epochs} | {row.seeds} | {row.error:.2f}{spread} "
+            f"| {row.low:.2f} to {row.high:.2f} | {row.timesteps:,.0f} | {images} "
+            f"| {row.glimpses:.2f} | {row.fovea_pixels:,.0f} | {parameters} | {row.seconds:,.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Returns the table for programs, with the names of `Row`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Row._fields)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    with replace_atomically(path) as beside:
+        beside.write_text(text)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs `ram benchmark`."""
+    command = tyro.cli(BenchmarkCommand, prog="ram benchmark", args=argv)
+    benchmark = Benchmark(command.folder, command.cells())
+    print(benchmark.plan(), file=sys.stderr)
+    failed = benchmark.run()
+    benchmark.write_results()
+    if rows := benchmark.rows():
+        print(as_markdown(rows))
+    print(f"{command.folder}: " + ", ".join(sorted(path.name for path in command.folder.iterdir())))
+    if failed:
+        names = ", ".join(str(benchmark.folder_of(cell)) for cell in failed)
+        print(f"failed, see failure.txt; the same command tries again: {names}", file=sys.stderr)
+        sys.exit(SOME_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Charts of a benchmark: how fast each agent learns, and what each further glimpse is worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from experiments.plots import begin_chart, name_lines, new_figure, save_figure
+
+Results = Mapping[str, Sequence[dict[str, Any]]]
+Floats = NDArray[np.float64]
+
+# The colour-blind safe palette of Okabe & Ito (2008), without its yellow and black.
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]
+WIDTH, HEIGHT = 9.4, 4.4  # inches
+SHADE = 0.18
+LOWEST_ERROR = 0.1  # percent: where a logarithmic axis puts 0
+
+
+def plot_learning_curves(results: Results, path: str | os.PathLike[str]) -> None:
+    """Draws the validation error against environment steps and against time, as PNG.
+
+    Args:
+        results: For each agent the results of its seeds; the line is their mean, the shade goes
+            from the best seed to the worst. Agents without a curve are left out.
+        path: The file to make or to replace.
+    """
+    figure = new_figure(WIDTH, HEIGHT)
+    by_steps, by_seconds = figure.subplots(1, 2, sharey=True)
+    begin_chart(by_steps, ylabel="validation error (%)")
+    begin_chart(by_seconds, ylabel="")
+    by_steps.set_xlabel("environment steps")
+    by_seconds.set_xlabel("seconds of training")
+    for axes, column in ((by_steps, "timesteps"), (by_seconds, "seconds")):
+        axes.set(xscale="log", yscale="log")
+        for agent, seeds, colour in _coloured(results):
+            curves = [result["curve"] for result in seeds if result["curve"]]
+            if not curves:
+                continue
+            length = min(len(curve) for curve in curves)
+            points = np.array([[point[column] for point in curve[:length]] for curve in curves])
+            accuracies = [[point["val_accuracy"] for point in curve[:length]] for curve in curves]
+            _draw_seeds(axes, points.mean(axis=0), _errors(accuracies), agent, colour)
+    _finish(by_steps, by_seconds)
+    save_figure(figure, path)
+
+
+def plot_glimpse_curves(results: Results, path: str | os.PathLike[str]) -> None:
+    """Draws the test error if the answer were due after each glimpse, as PNG.
+
+    Args:
+        results: See `plot_learning_curves`.
+        path: The file to make or to replace.
+    """
+    figure = new_figure(WIDTH, HEIGHT)
+    axes = figure.subplots()
+    begin_chart(axes, ylabel="test error (%)")
+    axes.set_xlabel("glimpses taken")
+    axes.set_yscale("log")
+    for agent, seeds, colour in _coloured(results):
+        errors = _errors([result["accuracy_after_glimpses"] for result in seeds])
+        _draw_seeds(axes, np.arange(1.0, errors.shape[1] + 1), errors, agent, colour)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _finish(axes)
+    save_figure(figure, path)
+
+
+def _coloured(results: Results) -> Iterator[tuple[str, Sequence[dict[str, Any]], str]]:
+    for number, (agent, seeds) in enumerate(results.items()):
+        yield agent, seeds, COLOURS[number % len(COLOURS)]
+
+
+def _errors(accuracies: Sequence[Sequence[float]]) -> Floats:
+    return np.maximum(100 * (1 - np.array(accuracies, np.float64)), LOWEST_ERROR)
+
+
+def _draw_seeds(axes: Axes, points: Floats, errors: Floats, name: str, colour: str) -> None:
+    axes.plot(points, errors.mean(axis=0), "o-", label=name, color=colour, markersize=4)
+    axes.fill_between(
+        points, errors.min(axis=0), errors.max(axis=0), color=colour, alpha=SHADE, linewidth=0
+    )
+
+
+def _finish(*panels: Axes) -> None:
+    """Writes names at the lines' ends and plain percentages at the axis."""
+    for axes in panels:
+        axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _position: "")
+        axes.margins(x=0.1)
+    panels[0].figure.canvas.draw()
+    name_lines(panels[-1])

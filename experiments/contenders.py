@@ -1,0 +1,229 @@
+"""Who takes part in `ram benchmark`: agents by name, and how each of them is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from torch import nn
+
+from agents.base import Agent
+from agents.reinforce import Reinforce, UpdateMetrics
+from experiments.config import TrainConfig
+from experiments.evaluate import evaluate, evaluation_env, make_env
+from experiments.presets import find_preset
+from experiments.run_folder import RunFolder
+from experiments.train import Trainer
+from ram_env import load_dataset
+from ram_env.validation import require_choice
+
+PPO = "ppo"
+PPO_ENVS = 512
+PPO_ACTIONS: dict[str, Any] = {"action_format": "discrete", "grid_size": 5}
+# REINFORCE, and how each differs from the preset.
+REINFORCE: dict[str, dict[str, Any]] = {
+    "ram": {},
+    "ram-reward": {"loss": "reinforce", "reinforce_weight": 1.0},
+    "ram-scan": {"gaze": "scan"},
+    "ram-random": {"gaze": "random"},
+    "ram-center": {"gaze": "scan", "scan_radius": 0.0},
+}
+DESCRIPTIONS = {
+    "ram": "hybrid REINFORCE, as the preset has it",
+    "ram-reward": "REINFORCE from the reward alone, for classes as for locations",
+    "ram-scan": "the same network, trained with a fixed raster: the scan path",
+    "ram-random": "the same network, trained with a random gaze",
+    "ram-center": "the same network, trained with its gaze at the centre",
+    PPO: "SB3's recurrent PPO, look or answer, from the reward alone",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One training run of a benchmark.
+
+    Attributes:
+        agent: A name in `DESCRIPTIONS`, or `package.module:function`.
+        task: A preset's name.
+        seed: Seed of weights, exploration and environments.
+        epochs: Passes over as many episodes as there are training images.
+    """
+
+    agent: str
+    task: str
+    seed: int
+    epochs: int
+
+    @property
+    def config(self) -> TrainConfig:
+        """The preset with the cell's seed and epochs, and the agent's differences from it."""
+        preset = find_preset(self.task)
+        changes = {"seed": self.seed, **REINFORCE.get(self.agent, {})}
+        agent = dataclasses.replace(preset.agent, **changes)
+        return dataclasses.replace(preset, agent=agent, epochs=self.epochs)
+
+    @property
+    def timesteps(self) -> int:
+        """Environment steps, if every episode takes all its glimpses."""
+        task = self.config.task
+        num_glimpses = evaluation_env(task, "val").task.num_glimpses
+        return self.epochs * len(load_dataset(task.dataset, "train")) * num_glimpses
+
+
+class CurvePoint(NamedTuple):
+    """How far learning was: environment steps, seconds from its beginning, and how good."""
+
+    timesteps: int
+    seconds: float
+    val_accuracy: float
+
+
+class Trained(NamedTuple):
+    """An agent, with how it learned.
+
+    Attributes:
+        agent: The agent.
+        timesteps: Environment steps it learned from.
+        episodes: How many episodes these were, None where that is not known.
+        curve: How good it was on the way, empty where that is not known.
+    """
+
+    agent: Agent
+    timesteps: int
+    episodes: int | None
+    curve: list[CurvePoint]
+
+
+MakeAgent = Callable[..., Agent]
+
+
+def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
+    """Returns what trains an agent for a cell, in a folder of its own.
+
+    Args:
+        name: A name in `DESCRIPTIONS`; or `package.module:function`, the path of a function that
+            is called as `function(task, seed=..., timesteps=...)` with a `TaskConfig`, and returns
+            a trained agent. Its attribute `action_space`, if it has one, says which of the
+            environments' action formats it knows; without one, dict actions.
+
+    Raises:
+        ValueError: There is no such agent.
+    """
+    if name in REINFORCE:
+        return _train_reinforce
+    if name == PPO:
+        return _train_ppo
+    module_name, colon, function_name = name.partition(":")
+    if not colon:
+        require_choice("agent", name, [*DESCRIPTIONS, "package.module:function"])
+    try:
+        make_agent: MakeAgent = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"agent={name!r} cannot be imported: {error}") from error
+
+    def train(cell: Cell, _folder: Path) -> Trained:
+        timesteps = cell.timesteps
+        agent = make_agent(cell.config.task, seed=cell.seed, timesteps=timesteps)
+        return Trained(agent, timesteps, None, [])
+
+    return train
+
+
+def action_options(agent: Agent, num_classes: int) -> dict[str, Any]:
+    """Returns the environment options that make its actions those that an agent knows.
+
+    Args:
+        agent: With an `action_space`, or for dict actions.
+        num_classes: K.
+    """
+    match getattr(agent, "action_space", None):
+        case spaces.Discrete(n=n):
+            return {"action_format": "discrete", "grid_size": math.isqrt(int(n) - num_classes)}
+        case spaces.MultiDiscrete(nvec=nvec):
+            return {"action_format": "multi_discrete", "grid_size": int(nvec[0])}
+    return {}
+
+
+def count_parameters(agent: Agent) -> int | None:
+    """Returns how many weights an agent's network has; None if it has none that we know of."""
+    for name in ("network", "policy"):
+        network = getattr(agent, name, None)
+        if isinstance(network, nn.Module):
+            return sum(parameter.numel() for parameter in network.parameters())
+    return None
+
+
+class _Curve:
+    """Notes the validation accuracy after each epoch."""
+
+    def __init__(self) -> None:
+        self.points: list[CurvePoint] = []
+        self._began = time.perf_counter()
+
+    def on_update(self, metrics: UpdateMetrics) -> None:
+        """Nothing to note."""
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Notes a row of the metrics."""
+        self.add(int(row["timesteps"]), row["val_accuracy"])
+
+    def add(self, timesteps: int, val_accuracy: float) -> None:
+        """Notes a point."""
+        seconds = time.perf_counter() - self._began
+        self.points.append(CurvePoint(timesteps, seconds, val_accuracy))
+
+
+def _train_reinforce(cell: Cell, folder: Path) -> Trained:
+    run = RunFolder.create(folder / "run", name=cell.task, config=cell.config)
+    trainer = Trainer.start(run, cell.config)
+    curve = _Curve()
+    trainer.train(curve)
+    agent = Reinforce.load(run.best, device=cell.config.agent.device)
+    episodes = cell.epochs * trainer.episodes_per_epoch
+    return Trained(agent, trainer.agent.num_timesteps, episodes, curve.points)
+
+
+def _train_ppo(cell: Cell, folder: Path) -> Trained:
+    # An extra of its own, not needed by the others.
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    from agents.recurrent_ppo import make_recurrent_ppo
+
+    task, timesteps, curve = cell.config.task, cell.timesteps, _Curve()
+    validation_env = evaluation_env(task, "val", **PPO_ACTIONS)
+
+    class Validation(BaseCallback):
+        """Counts episodes, and evaluates about as often as there are epochs."""
+
+        episodes = 0
+
+        def _on_step(self) -> bool:
+            self.episodes += int(self.locals["dones"].sum())
+            return True
+
+        def _on_rollout_end(self) -> None:
+            due = (len(curve.points) + 1) * timesteps / cell.epochs
+            if self.num_timesteps >= due:
+                curve.add(self.num_timesteps, evaluate(self.model, validation_env).accuracy)
+
+    env = make_env(
+        task,
+        "train",
+        num_envs=PPO_ENVS,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+        **task.training_scene,
+        **PPO_ACTIONS,
+    )
+    agent = make_recurrent_ppo(env, seed=cell.seed)
+    validation = Validation()
+    agent.learn(timesteps, callback=validation)
+    agent.save(folder / "agent.zip")
+    return Trained(agent, agent.num_timesteps, validation.episodes, curve.points)

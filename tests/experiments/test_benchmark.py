@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from PIL import Image
+
+from agents.gaze import RandomGaze
+from experiments import benchmark, contenders
+from experiments.benchmark import Benchmark, BenchmarkCommand, Row, as_csv, as_markdown, main
+from experiments.config import TaskConfig, TrainConfig
+from experiments.contenders import Cell, action_options, find_contender
+from experiments.presets import PRESETS
+
+NAME = "tests_benchmark_agents"
+
+
+class FirstClass:
+    """Says 0 after every glimpse."""
+
+    def predict(
+        self,
+        observation: dict[str, np.ndarray],
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[dict[str, np.ndarray], Any]:
+        num_envs = len(observation["location"])
+        locations = RandomGaze(0)(np.ones(num_envs, np.int64))
+        return {"location": locations, "label": np.zeros(num_envs, np.int64)}, None
+
+
+class FirstAnswer(FirstClass):
+    """Answers at once, by an action of look-or-answer on a grid of 4x4."""
+
+    action_space = spaces.Discrete(4 * 4 + 3)
+
+    def predict(self, observation: dict[str, np.ndarray], *_: Any, **__: Any) -> Any:
+        return np.full(len(observation["location"]), 16), None
+
+
+@pytest.fixture(autouse=True)
+def agents(monkeypatch: pytest.MonkeyPatch, tiny_npz: Path) -> dict[str, list[Any]]:
+    """A module with agents of one's own, and a preset that takes a moment."""
+    import sys
+    import types
+
+    calls: dict[str, list[Any]] = {"made": []}
+    module = types.ModuleType(NAME)
+
+    def first_class(task: TaskConfig, *, seed: int, timesteps: int) -> FirstClass:
+        calls["made"].append((task.env, seed, timesteps))
+        return FirstClass()
+
+    def broken(task: TaskConfig, *, seed: int, timesteps: int) -> FirstClass:
+        if seed == 1:
+            raise RuntimeError("no such luck")
+        return FirstClass()
+
+    module.first_class, module.broken = first_class, broken  # type: ignore[attr-defined]
+    module.first_answer = lambda *_, **__: FirstAnswer()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, NAME, module)
+    task = TaskConfig(env="ram_env/MNIST-v0", dataset=str(tiny_npz), num_glimpses=3, patch_size=4)
+    tiny = TrainConfig(task=task, agent=PRESETS["fglab"].agent, batch_size=25, epochs=2)
+    monkeypatch.setitem(PRESETS, "tiny", tiny)
+    monkeypatch.setattr(contenders, "PPO_ENVS", 20)
+    return calls
+
+
+def run(folder: Path, agents: str, *, seeds: int = 1, epochs: int = 1) -> None:
+    options = {"agents": agents, "tasks": "tiny", "seeds": seeds, "epochs": epochs}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    main([*words, "--folder", str(folder)])
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "table.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_agent_of_the_house_is_trained_tested_and_drawn(tmp_path: Path) -> None:
+    run(tmp_path, ",".join(contenders.DESCRIPTIONS))
+    rows = {row["agent"]: row for row in table(tmp_path)}
+    assert list(rows) == list(contenders.DESCRIPTIONS)
+    for agent, row in rows.items():
+        assert 0 <= float(row["low"]) <= float(row["error"]) <= float(row["high"]) <= 100
+        assert int(row["parameters"]) > 1000
+        curve = json.loads(
+            next(tmp_path.glob(f"cells/tiny/*/{agent}/seed-0/result.json")).read_text()
+        )
+        assert [set(point) for point in curve["curve"]] == [
+            {"timesteps", "seconds", "val_accuracy"}
+        ]
+        assert next(tmp_path.glob(f"cells/tiny/*/{agent}/seed-0/gaze.png")).is_file()
+    assert float(rows["ram"]["images"]) == float(rows["ram"]["timesteps"]) / 3
+    for name in ("learning-tiny.png", "glimpses-tiny.png"):
+        assert Image.open(tmp_path / name).size > (1000, 400)
+
+
+def test_what_is_finished_is_not_run_again(tmp_path: Path, agents: dict[str, list[Any]]) -> None:
+    run(tmp_path, f"{NAME}:first_class", seeds=2)
+    assert [seed for _, seed, _ in agents["made"]] == [0, 1]
+    run(tmp_path, f"{NAME}:first_class", seeds=3)
+    assert [seed for _, seed, _ in agents["made"]] == [0, 1, 2]
+    assert table(tmp_path)[0]["seeds"] == "3"
+
+
+def test_other_epochs_are_other_cells(tmp_path: Path, agents: dict[str, list[Any]]) -> None:
+    run(tmp_path, f"{NAME}:first_class", epochs=1)
+    run(tmp_path, f"{NAME}:first_class", epochs=2)
+    (_, _, one), (_, _, two) = agents["made"]
+    assert two == 2 * one
+
+
+def test_what_an_unfinished_try_left_is_begun_anew(tmp_path: Path) -> None:
+    cell = Cell(agent="ram", task="tiny", seed=0, epochs=1)
+    folder = Benchmark(tmp_path, [cell]).folder_of(cell)
+    (folder / "run").mkdir(parents=True)
+    (folder / "run" / "config.json").write_text("half")
+    run(tmp_path, "ram")
+    assert table(tmp_path)[0]["seeds"] == "1"
+
+
+def test_a_failed_cell_is_reported_and_the_rest_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        run(tmp_path, f"{NAME}:broken,{NAME}:first_class", seeds=3)
+    assert exit_.value.code == 1
+    assert [row["seeds"] for row in table(tmp_path)] == ["2", "3"]
+    failures = list(tmp_path.rglob("failure.txt"))
+    assert [path.parent.name for path in failures] == ["seed-1"]
+    assert "no such luck" in failures[0].read_text()
+    assert "no such luck" in capsys.readouterr().err
+
+
+def test_the_plan_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, f"{NAME}:first_class", seeds=2)
+    assert "2 cells: 0 finished, 2 to run" in capsys.readouterr().err
+    run(tmp_path, f"ram,{NAME}:first_class", seeds=2)
+    assert "4 cells: 2 finished, 2 to run, about 1 min" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("agents_", "message"),
+    [
+        ("rma", "agent='rma'"),
+        ("nowhere.at.all:make", "cannot be imported"),
+        (f"{NAME}:missing", "cannot be imported"),
+        (" , ", "at least one agent"),
+    ],
+)
+def test_an_unknown_agent_is_refused_before_anything_is_written(
+    tmp_path: Path, agents_: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "new", agents_)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'nothing'"):
+        main(["--tasks", "nothing", "--folder", str(tmp_path)])
+
+
+def test_an_agents_action_space_says_how_it_acts(tmp_path: Path) -> None:
+    assert action_options(FirstClass(), 3) == {}
+    assert action_options(FirstAnswer(), 3) == {"action_format": "discrete", "grid_size": 4}
+    columns_rows_classes = FirstClass()
+    columns_rows_classes.action_space = spaces.MultiDiscrete([5, 5, 3])  # type: ignore[attr-defined]
+    expected = {"action_format": "multi_discrete", "grid_size": 5}
+    assert action_options(columns_rows_classes, 3) == expected
+    run(tmp_path, f"{NAME}:first_answer,{NAME}:first_class")
+    early, late = table(tmp_path)
+    assert (early["glimpses"], late["glimpses"]) == ("1.0", "3.0")
+    assert (early["fovea_pixels"], late["fovea_pixels"]) == ("16.0", "48.0")
+    assert early["error"] == late["error"]  # both always say 0
+
+
+def test_the_quick_one_is_a_few_small_cells() -> None:
+    cells = BenchmarkCommand(quick=True).cells()
+    assert {(cell.task, cell.epochs) for cell in cells} == {("fglab", 1)}
+    assert len(cells) == 5 * 2
+
+
+def test_a_row_is_the_mean_over_seeds_with_their_spread() -> None:
+    blank = {
+        "num_images": 100,
+        "timesteps": 600,
+        "images": 100,
+        "glimpses": 6.0,
+        "fovea_pixels": 384.0,
+        "parameters": None,
+        "seconds": 2.0,
+    }
+    row = Row.of("t", "a", 1, [{**blank, "accuracy": 0.9}, {**blank, "accuracy": 0.8}])
+    assert row.error == pytest.approx(15)
+    assert row.std == pytest.approx(math.sqrt(50))
+    # Wilson's interval of 30 in 200, worked out by hand: (0.15962 ± 0.04974) / 1.01921.
+    assert row.low == pytest.approx(10.72, abs=0.03)
+    assert row.high == pytest.approx(20.61, abs=0.03)
+    assert "| t | a | 1 | 2 | 15.00 ± 7.07 | 10.7" in as_markdown([row])
+    assert as_csv([row]).splitlines()[0] == ",".join(Row._fields)
+
+
+def test_find_contender_returns_what_trains(agents: dict[str, list[Any]], tmp_path: Path) -> None:
+    cell = Cell(agent=f"{NAME}:first_class", task="tiny", seed=7, epochs=1)
+    trained = find_contender(cell.agent)(cell, tmp_path)
+    assert isinstance(trained.agent, FirstClass)
+    assert agents["made"] == [("ram_env/MNIST-v0", 7, cell.timesteps)]
+    assert benchmark.count_parameters(trained.agent) is None
