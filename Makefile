@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEER := $(VENV)/ap-gym
+ZOO := $(VENV)/rl-zoo3
 
-.PHONY: train test test-slow lint format bench clean
+.PHONY: train test test-slow test-examples lint format bench clean
 
 train: $(READY)  ## train the Recurrent Attention Model on MNIST, test it, draw it
 	$(BIN)/ram train
@@ -16,6 +17,14 @@ test: $(READY)  ## the fast tests
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-examples: $(READY) $(ZOO)/.ready  ## every example learns, and says so; RL Zoo takes the file
+	$(BIN)/python examples/custom_agent.py
+	$(BIN)/python examples/sb3_ppo.py
+	$(BIN)/python examples/cleanrl_ppo_lstm.py
+	$(ZOO)/bin/python -m rl_zoo3.train --algo ppo_lstm --env ram_env/MNIST-v0 \
+		--gym-packages ram_env --conf-file examples/ppo_lstm.yml --n-timesteps 10000 \
+		--eval-freq -1 --log-folder "$$(mktemp -d)"
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
@@ -39,6 +48,13 @@ $(PEER)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEER)
 	$(PEER)/bin/python -m pip install --quiet --constraint constraints.txt --editable . \
 		ap-gym==0.7.1 pillow aiohttp
+	touch $@
+
+# RL Zoo's needs clash with our constraints, except for torch.
+$(ZOO)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(ZOO)
+	$(ZOO)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
+		--editable ".[agents,sb3]" rl_zoo3==2.9.2
 	touch $@
 
 clean:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from experiments.plots import begin_chart, name_lines, new_figure, save_figure
+from experiments.plots import begin_chart, name_lines, new_figure, save_figure, use_log_scale
 
 Results = Mapping[str, Sequence[dict[str, Any]]]
 Floats = NDArray[np.float64]
@@ -37,8 +37,8 @@ def plot_learning_curves(results: Results, path: str | os.PathLike[str]) -> None
     begin_chart(by_seconds, ylabel="")
     by_steps.set_xlabel("environment steps")
     by_seconds.set_xlabel("seconds of training")
+    by_seconds.set_xscale("log")
     for axes, column in ((by_steps, "timesteps"), (by_seconds, "seconds")):
-        axes.set(xscale="log", yscale="log")
         for agent, seeds, colour in _coloured(results):
             curves = [result["curve"] for result in seeds if result["curve"]]
             if not curves:
@@ -62,7 +62,6 @@ def plot_glimpse_curves(results: Results, path: str | os.PathLike[str]) -> None:
     axes = figure.subplots()
     begin_chart(axes, ylabel="test error (%)")
     axes.set_xlabel("glimpses taken")
-    axes.set_yscale("log")
     for agent, seeds, colour in _coloured(results):
         errors = _errors([result["accuracy_after_glimpses"] for result in seeds])
         _draw_seeds(axes, np.arange(1.0, errors.shape[1] + 1), errors, agent, colour)
@@ -90,8 +89,11 @@ def _draw_seeds(axes: Axes, points: Floats, errors: Floats, name: str, colour: s
 def _finish(*panels: Axes) -> None:
     """Writes names at the lines' ends and plain percentages at the axis."""
     for axes in panels:
-        axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _position: "")
+        drawn = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
+        use_log_scale(axes, np.concatenate([*drawn, np.empty(0)]))
         axes.margins(x=0.1)
+    if panels[0].get_xscale() == "linear":
+        panels[0].set_xlim(left=0)
+        panels[0].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[0].figure.canvas.draw()
     name_lines(panels[-1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
+import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,6 +126,8 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
     module_name, colon, function_name = name.partition(":")
     if not colon:
         require_choice("agent", name, [*DESCRIPTIONS, "package.module:function"])
+    if os.getcwd() not in sys.path:  # where `ram` is called, as `python -m` would have it
+        sys.path.insert(0, os.getcwd())
     try:
         make_agent: MakeAgent = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError, ValueError) as error:

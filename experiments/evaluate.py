@@ -69,8 +69,13 @@ class Evaluation:
 
     @property
     def accuracy_after_glimpses(self) -> list[float]:
-        """The accuracy if the answer had been due after each glimpse, T numbers."""
-        accuracies: list[float] = (self.answers_after == self.labels[:, None]).mean(axis=0).tolist()
+        """The accuracy if the answer had been due after each glimpse, T numbers.
+
+        An answer that ended the episode stands.
+        """
+        ended = np.isnan(self.locations[..., 0])
+        answers = np.where(ended, self.predictions[:, None], self.answers_after)
+        accuracies: list[float] = (answers == self.labels[:, None]).mean(axis=0).tolist()
         return accuracies
 
     @property

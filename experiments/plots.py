@@ -161,7 +161,7 @@ def _draw_cross_entropy(axes: Axes, history: History) -> None:
     measured = np.isfinite(train).any() or np.isfinite(val).any()
     note = "after the last glimpse" if measured else "no cross-entropy was measured"
     _write_title(axes, "Loss", note, _MUTED)
-    _use_log_scale(axes, np.concatenate([train, val]))
+    use_log_scale(axes, np.concatenate([train, val]))
     _draw_line(axes, history, train, "training", _TRAIN)
     _draw_line(axes, history, val, "validation", _VAL)
     axes.tick_params(labelbottom=False)
@@ -188,7 +188,7 @@ def _draw_errors(axes: Axes, history: History) -> None:
     shown_train, shown_val = np.maximum(train, _ERROR_FLOOR), np.maximum(val, _ERROR_FLOOR)
     _begin_epochs(axes, history, ylabel="wrong answers (%)")
     axes.set_xlabel("epoch")
-    _use_log_scale(axes, np.concatenate([shown_train, shown_val]))
+    use_log_scale(axes, np.concatenate([shown_train, shown_val]))
     _draw_line(axes, history, shown_train, "training", _TRAIN)
     _draw_line(axes, history, shown_val, "validation", _VAL)
     _mark_best(axes, history, val)
@@ -246,7 +246,7 @@ def _write_title(axes: Axes, title: str, note: str, colour: str) -> None:
     )
 
 
-def _use_log_scale(axes: Axes, values: Floats) -> None:
+def use_log_scale(axes: Axes, values: Floats) -> None:
     """Makes the y-axis logarithmic, wide enough for these values and for a few ticks."""
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(NullLocator())

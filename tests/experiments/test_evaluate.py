@@ -83,6 +83,7 @@ def test_an_agent_that_answers_early_is_done() -> None:
     assert (evaluation.predictions[even] == evaluation.labels[even]).all()
     assert (evaluation.predictions[~even] == -1).all()
     assert evaluation.accuracy == 0.5
+    assert evaluation.accuracy_after_glimpses == [0.5, 0.5, 0.5]  # an answer stands
     assert np.isnan(evaluation.locations[even, 1:]).all()
     assert evaluation.confusion[:, -1].sum() == 5
 
