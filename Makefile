@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEER := $(VENV)/ap-gym
 ZOO := $(VENV)/rl-zoo3
+TORCHRL := $(VENV)/torchrl
 
 .PHONY: train test test-slow test-examples lint format bench clean
 
@@ -18,10 +19,11 @@ test: $(READY)  ## the fast tests
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-test-examples: $(READY) $(ZOO)/.ready  ## every example learns, and says so; RL Zoo takes the file
+test-examples: $(READY) $(TORCHRL)/.ready $(ZOO)/.ready  ## every example learns, and says so; RL Zoo takes the file
 	$(BIN)/python examples/custom_agent.py
 	$(BIN)/python examples/sb3_ppo.py
 	$(BIN)/python examples/cleanrl_ppo_lstm.py
+	$(TORCHRL)/bin/python -W ignore examples/torchrl_ppo.py
 	$(ZOO)/bin/python -m rl_zoo3.train --algo ppo_lstm --env ram_env/MNIST-v0 \
 		--gym-packages ram_env --conf-file examples/ppo_lstm.yml --n-timesteps 10000 \
 		--eval-freq -1 --log-folder "$$(mktemp -d)"
@@ -55,6 +57,12 @@ $(ZOO)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(ZOO)
 	$(ZOO)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
 		--editable ".[agents,sb3]" rl_zoo3==2.9.2
+	touch $@
+
+$(TORCHRL)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TORCHRL)
+	$(TORCHRL)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
+		--editable ".[agents]" torchrl==0.14.1
 	touch $@
 
 clean:

@@ -85,7 +85,10 @@ class GlimpseTask:
         names = [field.name for field in dataclasses.fields(cls)]
         unknown = [name for name in options if name not in names]
         if unknown:
-            raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(names)}")
+            # In Python's words, by which TorchRL's GymEnv knows what not to hand in.
+            raise TypeError(
+                f"unexpected keyword argument {unknown[0]!r}; the options are {', '.join(names)}"
+            )
         return cls(dataset, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:

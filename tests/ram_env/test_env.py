@@ -667,3 +667,8 @@ def test_people_can_watch(tiny, monkeypatch):
     env.metadata = env.metadata | {"render_fps": 1000}
     play(env, [look(0, 0)] * 3)
     env.close()
+
+
+def test_an_option_that_does_not_exist_is_refused_in_words_that_torchrl_knows() -> None:
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'frameskip'; the options"):
+        gym.make("ram_env/MNIST-v0", frameskip=1)
