@@ -48,6 +48,8 @@ def plot_learning_curves(results: Results, path: str | os.PathLike[str]) -> None
             accuracies = [[point["val_accuracy"] for point in curve[:length]] for curve in curves]
             _draw_seeds(axes, points.mean(axis=0), _errors(accuracies), agent, colour)
     _finish(by_steps, by_seconds)
+    by_steps.set_xlim(left=0)
+    by_steps.xaxis.set_major_formatter(EngFormatter(sep=""))
     save_figure(figure, path)
 
 
@@ -92,8 +94,5 @@ def _finish(*panels: Axes) -> None:
         drawn = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
         use_log_scale(axes, np.concatenate([*drawn, np.empty(0)]))
         axes.margins(x=0.1)
-    if panels[0].get_xscale() == "linear":
-        panels[0].set_xlim(left=0)
-        panels[0].xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[0].figure.canvas.draw()
     name_lines(panels[-1])

@@ -283,9 +283,7 @@ def read_arguments(arguments: Sequence[str]) -> Request:
             gpu = _parse_gpu(word, words.pop())
             continue
         if name not in (*BY_NAME, *FOLDERS, "_id"):
-            raise ValueError(
-                f"unexpected keyword argument {word!r}; the options are {', '.join(BY_NAME)}, _id"
-            )
+            raise ValueError(f"unknown option {word!r}; the options are {', '.join(BY_NAME)}, _id")
         if name in texts:
             raise ValueError(f"{name} is given twice: {texts[name]!r} and then {word!r}")
         if not equals:
