@@ -49,7 +49,9 @@ class ReinforceHyperparameters:
     reward_scale: float = 1.0
     """What an episode's reward is multiplied by, for REINFORCE and its baseline."""
     reinforce_weight: float = 1.0
-    """Weight of the REINFORCE term, which sums over an episode's time steps."""
+    """Weight of the locations' REINFORCE term, which sums over an episode's time steps."""
+    entropy_weight: float = 0.2
+    """Weight of the entropy of the classes, where they are learned from the reward alone."""
     optimiser: Optimiser = "adam"
     """Optimiser; sgd has Nesterov momentum, adam decoupled weight decay (AdamW)."""
     learning_rate: float = 1e-3
@@ -118,6 +120,7 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("supervise", *_one_of("last", "every")),
     ("reward_scale", *_POSITIVE),
     ("reinforce_weight", *_NOT_NEGATIVE),
+    ("entropy_weight", *_NOT_NEGATIVE),
     ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),
     ("learning_rate", *_POSITIVE),
     ("location_learning_rate", *_NOT_NEGATIVE),

@@ -23,8 +23,8 @@ class Rollout(NamedTuple):
 
     Attributes:
         log_probs: Log-probability of what was sampled after each glimpse, `(T, B)`: the next
-            location and, after the last glimpse, the class. Zero where nothing was sampled that
-            the episode used: the last location always, the class where it is supervised.
+            location and, after the last glimpse, the class. Zero where nothing was sampled: the
+            class where it is supervised, locations where the gaze is not learned.
         baselines: The return that was expected after each glimpse, `(T, B)`.
         class_logits: `(T, B, K)`.
         labels: The true classes, int64 `(B,)`.
@@ -50,22 +50,28 @@ class Losses(NamedTuple):
 def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) -> Losses:
     """Returns the loss of a rollout (Mnih et al. 2014, equation 2 and the paragraph on hybrids).
 
-    - REINFORCE: the batch mean of `-sum_t log_prob_t * (return - baseline_t)`, in which the
-      advantage is a constant. It sums over time, so its weight grows with the glimpses.
+    - REINFORCE: the batch mean of `-sum_t log_prob_t * (return - baseline_t)` over the locations, in
+      which the advantage is a constant. It sums over time, so its weight grows with the glimpses.
     - Baseline: the mean square of `return - baseline_t`, over time and batch.
-    - Classification (hybrid only): cross-entropy, after the last glimpse or the mean over all.
+    - Classification, hybrid: cross-entropy, after the last glimpse or the mean over all. From the
+      reward alone: REINFORCE of the class, less its entropy (Williams and Peng 1991), without
+      which one class is soon named for ever.
     """
     errors = hyperparameters.reward_scale * rollout.returns - rollout.baselines
     advantages = errors.detach()
-    reinforce = -(rollout.log_probs * advantages).sum(dim=0).mean()
+    *locations, label = -(rollout.log_probs * advantages).mean(dim=1)
+    reinforce = torch.stack([torch.zeros_like(label), *locations]).sum()
     baseline = errors.square().mean()
-    classification = torch.zeros_like(reinforce)
     if hyperparameters.loss == "hybrid":
         first = 0 if hyperparameters.supervise == "every" else -1
         logits = rollout.class_logits[first:]
         classification = cross_entropy(
             logits.flatten(end_dim=1), rollout.labels.repeat(len(logits))
         )
+    else:
+        log_softmax = rollout.class_logits[-1].log_softmax(dim=-1)
+        entropy = -(log_softmax.exp() * log_softmax).sum(dim=-1).mean()
+        classification = label - hyperparameters.entropy_weight * entropy
     total = classification + hyperparameters.reinforce_weight * reinforce + baseline
     return Losses(total, classification, reinforce, baseline)
 

@@ -33,8 +33,8 @@ class UpdateMetrics(NamedTuple):
 
     Attributes:
         loss: What was minimised.
-        classification_loss: Cross-entropy, 0 in the pure REINFORCE loss.
-        reinforce_loss: The REINFORCE term.
+        classification_loss: Of the classes: cross-entropy, or REINFORCE and entropy.
+        reinforce_loss: REINFORCE of the locations.
         baseline_loss: The baseline's mean square error.
         cross_entropy: Of the classes after the last glimpse, whether it was minimised or not.
         reward: Mean return of the rollout's episodes.

@@ -33,8 +33,7 @@ PPO_ACTIONS: dict[str, Any] = {"action_format": "discrete", "grid_size": 5}
 # REINFORCE, and how each differs from the preset.
 REINFORCE: dict[str, dict[str, Any]] = {
     "ram": {},
-    # At the preset's learning rate it names one class for ever.
-    "ram-reward": {"loss": "reinforce", "reinforce_weight": 1.0, "learning_rate": 5e-4},
+    "ram-reward": {"loss": "reinforce"},
     "ram-scan": {"gaze": "scan"},
     "ram-random": {"gaze": "random"},
     "ram-center": {"gaze": "scan", "scan_radius": 0.0},

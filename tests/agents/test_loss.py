@@ -36,7 +36,8 @@ def test_reinforce_is_minus_log_prob_times_advantage_summed_over_time() -> None:
 def test_a_step_more_with_the_same_terms_doubles_reinforce() -> None:
     rollout = make_rollout()
     twice = rollout._replace(
-        log_probs=rollout.log_probs[:1].repeat(2, 1), baselines=rollout.baselines[:1].repeat(2, 1)
+        log_probs=torch.cat([rollout.log_probs[:1].repeat(2, 1), rollout.log_probs[-1:]]),
+        baselines=rollout.baselines[[0, 0, 1]],
     )
     losses = attention_loss(twice, ReinforceHyperparameters())
     assert losses.reinforce.item() == pytest.approx(-0.5)
@@ -62,10 +63,19 @@ def test_classification_is_cross_entropy(supervise: str, expected: float) -> Non
     assert losses.classification.item() == pytest.approx(expected)
 
 
-def test_pure_reinforce_has_no_classification_term() -> None:
-    losses = attention_loss(make_rollout(), ReinforceHyperparameters(loss="reinforce"))
-    assert losses.classification.item() == 0
-    assert losses.total.item() == pytest.approx(-0.25 + 0.28125)
+@pytest.mark.parametrize("weight", [0.0, 0.2])
+def test_from_the_reward_alone_the_class_is_reinforced_too_less_its_entropy(weight: float) -> None:
+    rollout = make_rollout()._replace(log_probs=torch.tensor([[-1.0, -4.0], [-2.0, -3.0]]))
+    hyperparameters = ReinforceHyperparameters(
+        loss="reinforce", reinforce_weight=10, entropy_weight=weight
+    )
+    losses = attention_loss(rollout, hyperparameters)
+    # Advantages after glimpse 2: 1 - 0.5 = 0.5 and 0 - 0.75 = -0.75.
+    # Episode 1: -(-2 * 0.5) = 1; episode 2: -(-3 * -0.75) = -2.25; mean -0.625.
+    # Entropies of (3/4, 1/4) and (1/2, 1/2): 2 ln 2 - 3/4 ln 3 and ln 2.
+    entropy = (2 * LN2 - 0.75 * math.log(3) + LN2) / 2
+    assert losses.classification.item() == pytest.approx(-0.625 - weight * entropy)
+    assert losses.total.item() == pytest.approx(losses.classification.item() + 10 * -0.25 + 0.28125)
 
 
 def test_total_weighs_reinforce_alone() -> None:
@@ -78,10 +88,8 @@ def test_the_advantage_holds_no_gradient_of_the_baseline() -> None:
     rollout = make_rollout()
     attention_loss(rollout, ReinforceHyperparameters()).reinforce.backward()
     assert rollout.baselines.grad is None
-    # d/dlog_prob = -advantage / B
-    torch.testing.assert_close(
-        rollout.log_probs.grad, torch.tensor([[-0.25, 0.125], [-0.25, 0.375]])
-    )
+    # d/dlog_prob = -advantage / B, of the locations
+    torch.testing.assert_close(rollout.log_probs.grad, torch.tensor([[-0.25, 0.125], [0.0, 0.0]]))
 
 
 def test_the_baseline_learns_from_its_own_error_only() -> None:
