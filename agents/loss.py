@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -50,7 +49,7 @@ class Losses(NamedTuple):
 def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) -> Losses:
     """Returns the loss of a rollout (Mnih et al. 2014, equation 2 and the paragraph on hybrids).
 
-    - REINFORCE: the batch mean of `-sum_t log_prob_t * (return - baseline_t)` over the locations, in
+    - REINFORCE of the locations: the batch mean of `-sum_t log_prob_t * (return - baseline_t)`, in
       which the advantage is a constant. It sums over time, so its weight grows with the glimpses.
     - Baseline: the mean square of `return - baseline_t`, over time and batch.
     - Classification, hybrid: cross-entropy, after the last glimpse or the mean over all. From the
@@ -59,8 +58,8 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
     """
     errors = hyperparameters.reward_scale * rollout.returns - rollout.baselines
     advantages = errors.detach()
-    *locations, label = -(rollout.log_probs * advantages).mean(dim=1)
-    reinforce = torch.stack([torch.zeros_like(label), *locations]).sum()
+    terms = -(rollout.log_probs * advantages).mean(dim=1)
+    reinforce = terms[:-1].sum()
     baseline = errors.square().mean()
     if hyperparameters.loss == "hybrid":
         first = 0 if hyperparameters.supervise == "every" else -1
@@ -71,7 +70,7 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
     else:
         log_softmax = rollout.class_logits[-1].log_softmax(dim=-1)
         entropy = -(log_softmax.exp() * log_softmax).sum(dim=-1).mean()
-        classification = label - hyperparameters.entropy_weight * entropy
+        classification = terms[-1] - hyperparameters.entropy_weight * entropy
     total = classification + hyperparameters.reinforce_weight * reinforce + baseline
     return Losses(total, classification, reinforce, baseline)
 

@@ -42,7 +42,7 @@ class GlimpseSpaces:
         )
         if not fits:
             raise ValueError(
-                "Reinforce needs dict observations with the boxes 'glimpse' and 'location' and "
+                "the agent needs dict observations with the boxes 'glimpse' and 'location' and "
                 "dict actions with the box 'location' and the discrete 'label' "
                 f"(action_format='dict'), found {observation} and {action}"
             )

@@ -28,7 +28,6 @@ from experiments.contenders import (
     DESCRIPTIONS,
     PPO,
     Cell,
-    action_options,
     count_parameters,
     find_contender,
 )
@@ -41,7 +40,7 @@ from ram_env.validation import require_integer
 SOME_FAILED = 1
 # Environment steps learned from by the second, on two cores: for the estimate, until the benchmark
 # has finished cells of its own to go by.
-STEPS_PER_SECOND = {PPO: 3_500.0}
+STEPS_PER_SECOND = {PPO: 3_500.0, "mlp": 15_000.0, "cnn": 5_000.0}
 REINFORCE_STEPS_PER_SECOND = 80_000.0
 QUICK_AGENTS = "ram,ram-scan,ram-random,ram-center,ppo"
 QUICK_EPOCHS = 1
@@ -57,8 +56,9 @@ class BenchmarkCommand:
     """
 
     agents: str = ",".join(DESCRIPTIONS)
-    """Names, separated by commas: ram, ram-reward, ram-scan, ram-random, ram-center, ppo, or
-    package.module:function for one of yours, called with a task, seed=... and timesteps=..."""
+    """Names, separated by commas: ram, ram-reward, ram-scan, ram-random, ram-center, ppo,
+    mlp, cnn, or package.module:function for one of yours, called with a task, seed=... and
+    timesteps=..."""
     tasks: str = "fglab"
     """Names of presets, separated by commas."""
     seeds: int = 3
@@ -185,9 +185,7 @@ class Benchmark:
         trained = find_contender(cell.agent)(cell, folder)
         seconds = time.perf_counter() - began
         task = cell.config.task
-        env = evaluation_env(task, "test")
-        if options := action_options(trained.agent, env.task.num_classes):
-            env = evaluation_env(task, "test", **options)
+        env = evaluation_env(task, "test", **trained.env_options)
         evaluation = evaluate(trained.agent, env)
         glimpses = float(np.isfinite(evaluation.locations[..., 0]).sum(axis=1).mean())
         draw_gaze(folder / "gaze.png", env, evaluation)

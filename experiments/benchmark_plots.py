@@ -16,8 +16,8 @@ from experiments.plots import begin_chart, name_lines, new_figure, save_figure, 
 Results = Mapping[str, Sequence[dict[str, Any]]]
 Floats = NDArray[np.float64]
 
-# The colour-blind safe palette of Okabe & Ito (2008), without its yellow and black.
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]
+# The colour-blind safe palette of Okabe & Ito (2008), without its yellow, and a grey.
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8a8a8a"]
 WIDTH, HEIGHT = 9.4, 4.4  # inches
 SHADE = 0.18
 LOWEST_ERROR = 0.1  # percent: where a logarithmic axis puts 0

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from torch import nn
 
 from agents.base import Agent
+from agents.full_image import NETWORKS, FullImageClassifier, full_image_options
 from agents.reinforce import Reinforce, UpdateMetrics
 from experiments.config import TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
@@ -45,6 +46,8 @@ DESCRIPTIONS = {
     "ram-random": "the same network, trained with a random gaze",
     "ram-center": "the same network, trained with its gaze at the centre",
     PPO: "SB3's recurrent PPO, look or answer, from the reward alone",
+    "mlp": "two hidden layers on the whole image at once, by cross-entropy",
+    "cnn": "a small conv net on the whole image at once, by cross-entropy",
 }
 
 
@@ -96,12 +99,14 @@ class Trained(NamedTuple):
         timesteps: Environment steps it learned from.
         episodes: How many episodes these were, None where that is not known.
         curve: How good it was on the way, empty where that is not known.
+        env_options: Options of the environments it plays in, where they differ from the task's.
     """
 
     agent: Agent
     timesteps: int
     episodes: int | None
     curve: list[CurvePoint]
+    env_options: dict[str, Any]
 
 
 MakeAgent = Callable[..., Agent]
@@ -123,6 +128,8 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
         return _train_reinforce
     if name == PPO:
         return _train_ppo
+    if name in NETWORKS:
+        return _train_full_image
     module_name, colon, function_name = name.partition(":")
     if not colon:
         require_choice("agent", name, [*DESCRIPTIONS, "package.module:function"])
@@ -135,8 +142,10 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
 
     def train(cell: Cell, _folder: Path) -> Trained:
         timesteps = cell.timesteps
-        agent = make_agent(cell.config.task, seed=cell.seed, timesteps=timesteps)
-        return Trained(agent, timesteps, None, [])
+        task = cell.config.task
+        agent = make_agent(task, seed=cell.seed, timesteps=timesteps)
+        options = action_options(agent, evaluation_env(task, "val").task.num_classes)
+        return Trained(agent, timesteps, None, [], options)
 
     return train
 
@@ -192,7 +201,7 @@ def _train_reinforce(cell: Cell, folder: Path) -> Trained:
     trainer.train(curve)
     agent = Reinforce.load(run.best, device=cell.config.agent.device)
     episodes = cell.epochs * trainer.episodes_per_epoch
-    return Trained(agent, trainer.agent.num_timesteps, episodes, curve.points)
+    return Trained(agent, trainer.agent.num_timesteps, episodes, curve.points, {})
 
 
 def _train_ppo(cell: Cell, folder: Path) -> Trained:
@@ -230,4 +239,29 @@ def _train_ppo(cell: Cell, folder: Path) -> Trained:
     validation = Validation()
     agent.learn(timesteps, callback=validation)
     agent.save(folder / "agent.zip")
-    return Trained(agent, agent.num_timesteps, validation.episodes, curve.points)
+    return Trained(agent, agent.num_timesteps, validation.episodes, curve.points, PPO_ACTIONS)
+
+
+def _train_full_image(cell: Cell, _folder: Path) -> Trained:
+    config, curve = cell.config, _Curve()
+    options = full_image_options(evaluation_env(config.task, "val").task.image_size)
+    validation_env = evaluation_env(config.task, "val", **options)
+    env = make_env(
+        config.task,
+        "train",
+        num_envs=config.batch_size,
+        autoreset_mode=AutoresetMode.DISABLED,
+        **config.task.training_scene,
+        **options,
+    )
+    agent = FullImageClassifier(
+        env, cast(Any, cell.agent), seed=cell.seed, device=config.agent.device
+    )
+    images = cell.epochs * len(load_dataset(config.task.dataset, "train"))
+
+    def validate(agent: FullImageClassifier) -> None:
+        if agent.num_timesteps >= (len(curve.points) + 1) * images / cell.epochs:
+            curve.add(agent.num_timesteps, evaluate(agent, validation_env).accuracy)
+
+    agent.learn(images, callback=validate)
+    return Trained(agent, agent.num_timesteps, agent.num_timesteps, curve.points, options)

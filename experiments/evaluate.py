@@ -105,14 +105,13 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def make_env(
     task: TaskConfig, split: str, *, num_envs: int, autoreset_mode: AutoresetMode, **options: Any
 ) -> GlimpseVectorEnv:
-    """Returns the environments of a task on a split of its data set; dict actions by default."""
+    """Returns the environments of a task on a split; options go before the task's own."""
     env = gym.make_vec(
         task.env,
         num_envs=num_envs,
         split=split,
         autoreset_mode=autoreset_mode,
-        **task.options,
-        **options,
+        **{**task.options, **options},
     )
     return cast(GlimpseVectorEnv, env.unwrapped)
 

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.full_image import FullImageClassifier, full_image_options
+from ram_env import GlimpseVectorEnv
+
+
+def make_env(num_envs: int = 30, **options: Any) -> GlimpseVectorEnv:
+    """Three classes, in order: a bar in the left, middle or right third of 9x9 pixels."""
+    labels = np.arange(30) % 3
+    images = np.zeros((30, 9, 9), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 3 * label : 3 * label + 3] = 255
+    settings = {**full_image_options((9, 9)), "autoreset_mode": "Disabled", **options}
+    return GlimpseVectorEnv((images, labels), num_envs=num_envs, **settings)
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_its_one_glimpse_is_the_whole_image(side: int) -> None:
+    image = np.random.default_rng(0).integers(256, size=(1, side, side), dtype=np.uint8)
+    env = GlimpseVectorEnv((image, np.array([0])), num_envs=1, **full_image_options((side, side)))
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_allclose(observation["glimpse"][0, 0], image[0] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_it_learns(network: Any) -> None:
+    env = make_env()
+    agent = FullImageClassifier(env, network, seed=0).learn(30 * 40)
+    assert agent.num_timesteps == 30 * 40
+    observation, _ = env.reset(seed=1)
+    action, state = agent.predict(observation)
+    _, reward, terminated, _, _ = env.step(action)
+    assert state is None
+    assert terminated.all()
+    assert reward.mean() == 1
+    probabilities = agent.class_probabilities(observation)
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(probabilities.argmax(axis=-1), action["label"])
+
+
+def test_equal_seeds_give_equal_classifiers() -> None:
+    one, two, other = (
+        FullImageClassifier(make_env(), "mlp", seed=seed).learn(60) for seed in (1, 1, 2)
+    )
+    weights = [next(agent.network.parameters()) for agent in (one, two, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"num_glimpses": 2}, "num_glimpses=2"), ({"autoreset_mode": "NextStep"}, "'NextStep'")],
+)
+def test_other_environments_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FullImageClassifier(make_env(**options), "mlp")
+
+
+def test_an_image_that_no_glimpse_is_the_whole_of_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"image_size=\(8, 9\) is not square"):
+        full_image_options((8, 9))
+
+
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(ValueError, match="network='vit'"):
+        FullImageClassifier(make_env(), "vit")  # type: ignore[arg-type]
