@@ -10,12 +10,11 @@ from typing import Annotated, Any, Literal, cast
 import gymnasium as gym
 import numpy as np
 import tyro
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from agents.reinforce import Reinforce
 from experiments.config import TaskConfig
-from experiments.evaluate import Evaluation, evaluate, evaluation_env, make_env
+from experiments.evaluate import Evaluation, evaluate, evaluation_env
 from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
 from experiments.plots import plot_gaze, plot_training
 from experiments.run_folder import RunFolder
@@ -45,29 +44,32 @@ def draw_run(
     """
     if rows := run.read_metrics():
         plot_training(rows, run.path / "loss.png")
-    draw_first_images(run.path, agent, task)
+    draw_first_images(run.path, env, evaluation)
     draw_episodes(run.path / "episode.gif", agent, task)
     draw_gaze(run.path / "gaze.png", env, evaluation)
 
 
-def draw_first_images(folder: Path, agent: Reinforce, task: TaskConfig) -> None:
-    """Writes `glimpse<t>.png` and `patch<t>.png` for each time step t of the first test images.
+def draw_first_images(folder: Path, env: GlimpseVectorEnv, evaluation: Evaluation) -> None:
+    """Writes `glimpse<t>.png` and `patch<t>.png` for each time step t of the first images.
 
     On `glimpse<t>.png` the images stand side by side with the boxes of all scales on them;
-    `patch<t>.png` has what the agent saw there, a column for each image.
+    `patch<t>.png` has what the agent saw there, a column for each image. The last glimpse of an
+    agent that has answered early stays.
+
+    Args:
+        folder: Where to write.
+        env: Evaluation environments.
+        evaluation: An agent's evaluation there.
     """
-    num_pictured = min(NUM_PICTURED, len(load_dataset(task.dataset, "test")))
-    env = make_env(task, "test", num_envs=num_pictured, autoreset_mode=AutoresetMode.DISABLED)
+    images = _first_images(env, min(NUM_PICTURED, len(evaluation.labels)))
     sensor, location_range = env.task.sensor, env.task.location_range
-    observation, _ = env.reset(seed=0, options={"index": np.arange(num_pictured)})
-    image_size = env.task.image_size
-    state = None
-    for glimpse in range(1, env.task.num_glimpses + 1):
-        boxes = sensor.boxes(image_size, observation["location"] * location_range)
-        write_png(folder / f"glimpse{glimpse}.png", draw_glimpses(env.images, boxes))
-        write_png(folder / f"patch{glimpse}.png", draw_patches(observation["glimpse"]))
-        action, state = agent.predict(observation, state, deterministic=True)
-        observation, *_ = env.step(action)
+    place = np.zeros((len(images), 2), np.float32)
+    for glimpse in range(evaluation.locations.shape[1]):
+        location = evaluation.locations[: len(images), glimpse]
+        place = np.where(np.isnan(location), place, location * location_range)
+        boxes = sensor.boxes(env.task.image_size, place)
+        write_png(folder / f"glimpse{glimpse + 1}.png", draw_glimpses(images, boxes))
+        write_png(folder / f"patch{glimpse + 1}.png", draw_patches(sensor(images, place)))
 
 
 def draw_episodes(path: Path, agent: Reinforce, task: TaskConfig) -> None:
@@ -105,11 +107,16 @@ def play_frames(
 
 def draw_gaze(path: Path, env: GlimpseVectorEnv, evaluation: Evaluation) -> None:
     """Writes a heat map of where the agent looks, for each time step."""
-    num_images = min(env.num_envs, len(evaluation.labels))
-    env.reset(seed=0, options={"index": np.arange(env.num_envs) % num_images})
+    images = _first_images(env, min(env.num_envs, len(evaluation.labels)))
     sensor, task = env.task.sensor, env.task
     centres = sensor.centres(task.image_size, evaluation.locations * task.location_range)
-    plot_gaze(centres, env.images.mean(axis=0), path, glimpse_side=task.patch_size)
+    plot_gaze(centres, images.mean(axis=0), path, glimpse_side=task.patch_size)
+
+
+def _first_images(env: GlimpseVectorEnv, count: int) -> NDArray[np.uint8]:
+    """Returns the first images of the environments' split, as many as there are or fewer."""
+    env.reset(seed=0, options={"index": np.arange(env.num_envs) % count})
+    return env.images[:count].copy()
 
 
 @dataclass(frozen=True)
