@@ -38,9 +38,9 @@ from experiments.run_folder import read_json, write_json
 from ram_env.validation import require_integer
 
 SOME_FAILED = 1
-# Environment steps learned from by the second, on two cores: for the estimate, until the benchmark
-# has finished cells of its own to go by.
-STEPS_PER_SECOND = {PPO: 3_500.0, "mlp": 15_000.0, "cnn": 5_000.0}
+# A cell's environment steps by the second, on two cores: for the estimate, until the benchmark has
+# finished cells of its own to go by.
+STEPS_PER_SECOND = {PPO: 3_500.0, "mlp": 300_000.0, "cnn": 50_000.0}
 REINFORCE_STEPS_PER_SECOND = 80_000.0
 QUICK_AGENTS = "ram,ram-scan,ram-random,ram-center,ppo"
 QUICK_EPOCHS = 1
@@ -145,13 +145,13 @@ class Benchmark:
 
     def _estimate(self, cell: Cell) -> float | None:
         """Returns about how many seconds a cell takes; None for an agent never seen."""
-        results = [
-            result
+        rates = [
+            other.timesteps / result["seconds"]
             for other in self.cells
             if other.agent == cell.agent and (result := self.result_of(other)) is not None
         ]
-        if results:
-            rate = float(np.mean([result["timesteps"] / result["seconds"] for result in results]))
+        if rates:
+            rate = float(np.mean(rates))
         elif cell.agent in DESCRIPTIONS:
             rate = STEPS_PER_SECOND.get(cell.agent, REINFORCE_STEPS_PER_SECOND)
         else:

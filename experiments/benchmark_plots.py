@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from experiments.plots import begin_chart, name_lines, new_figure, save_figure, use_log_scale
+from experiments.plots import begin_chart, new_figure, save_figure, use_log_scale
 
 Results = Mapping[str, Sequence[dict[str, Any]]]
 Floats = NDArray[np.float64]
@@ -89,10 +89,17 @@ def _draw_seeds(axes: Axes, points: Floats, errors: Floats, name: str, colour: s
 
 
 def _finish(*panels: Axes) -> None:
-    """Writes names at the lines' ends and plain percentages at the axis."""
+    """Writes the lines' names above and plain percentages at the axis."""
     for axes in panels:
         drawn = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
         use_log_scale(axes, np.concatenate([*drawn, np.empty(0)]))
         axes.margins(x=0.1)
-    panels[0].figure.canvas.draw()
-    name_lines(panels[-1])
+    handles, names = panels[0].get_legend_handles_labels()
+    panels[0].figure.legend(
+        handles,
+        names,
+        loc="outside upper center",
+        ncols=len(names),
+        frameon=False,
+        columnspacing=1.2,
+    )

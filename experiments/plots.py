@@ -27,7 +27,7 @@ from ram_env.rendering import SCALE_COLOURS
 
 __all__ = [
     "begin_chart",
-    "name_lines",
+    "_name_lines",
     "new_figure",
     "plot_gaze",
     "plot_losses",
@@ -123,7 +123,7 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     _draw_errors(errors, history)
     figure.draw_without_rendering()  # lays out: names keep their distance in pixels
     for axes in (entropy, terms, errors):
-        name_lines(axes)
+        _name_lines(axes)
     save_figure(figure, path)
 
 
@@ -280,7 +280,7 @@ def _plain_number(value: float, _position: float) -> str:
     return f"{value:g}"
 
 
-def name_lines(axes: Axes) -> None:
+def _name_lines(axes: Axes) -> None:
     """Writes the names of lines at their right ends, moved apart where those are close."""
     lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
     ends = [np.asarray(line.get_xydata())[-1] for line in lines]
