@@ -27,7 +27,6 @@ from ram_env.rendering import SCALE_COLOURS
 
 __all__ = [
     "begin_chart",
-    "_name_lines",
     "new_figure",
     "plot_gaze",
     "plot_losses",
