@@ -1,11 +1,11 @@
-"""The hyperparameters of the Recurrent Attention Model and its training, checked."""
+"""The hyperparameters of the agents and their training, checked."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -16,11 +16,14 @@ GazeName = Literal["learned", "scan", "random"]
 
 @dataclass(frozen=True, kw_only=True)
 class ReinforceHyperparameters:
-    """Everything about the model and its training that is not the environment.
+    """Everything about the Recurrent Attention Model and its training but the environment.
 
     Raises:
         ValueError: A value that is not allowed; the message names it and what is.
     """
+
+    algorithm: ClassVar[str] = "reinforce"
+    checkpoint_suffix: ClassVar[str] = ".safetensors"
 
     glimpse_hidden_size: int = 128
     """Units of the layer that takes in what is seen."""
@@ -76,10 +79,90 @@ class ReinforceHyperparameters:
 
     def __post_init__(self) -> None:
         """Checks every value."""
-        for name, allowed, is_allowed in _RULES:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not is_allowed(value):
-                raise ValueError(f"{name}={value!r} is not {allowed}")
+        _require(self, _REINFORCE_RULES)
+
+    @property
+    def env_options(self) -> dict[str, Any]:
+        """Options of the environments that it plays in: those of dict actions."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentPPOHyperparameters:
+    """Everything about SB3's recurrent PPO and its training but the environment.
+
+    Names are SB3's. What it learns in a glimpse environment is worth the same however late its one
+    reward comes: gamma is 1.
+
+    Raises:
+        ValueError: A value that is not allowed; the message names it and what is.
+    """
+
+    algorithm: ClassVar[str] = "recurrent_ppo"
+    checkpoint_suffix: ClassVar[str] = ".zip"
+
+    action_format: Literal["discrete", "multi_discrete"] = "discrete"
+    """discrete looks or answers; of multi_discrete actions all labels but the last are idle, and
+    yet enter the policy gradient and the entropy as noise."""
+    grid_size: int = 5
+    """Cells a side of the grid of places it looks at."""
+    glimpse_hidden_size: int = 128
+    """Units of the layer that takes in what is seen."""
+    location_hidden_size: int = 128
+    """Units of the layer that takes in where it is seen."""
+    image_hidden_size: int = 256
+    """Units of the glimpse network's output."""
+    lstm_hidden_size: int = 256
+    """Units of the LSTM, which actor and critic share."""
+    learning_rate: float = 1e-3
+    """Learning rate at the beginning; it falls to 0 along a line."""
+    n_steps: int = 12
+    """Steps of a rollout in each environment: a few whole episodes."""
+    n_epochs: int = 4
+    """How often a rollout is learned from."""
+    n_minibatches: int = 4
+    """Updates each time."""
+    gamma: float = 1.0
+    """Discount of the reward."""
+    gae_lambda: float = 0.95
+    """Lambda of the advantages (Schulman et al. 2016)."""
+    clip_range: float = 0.2
+    """How far a probability may move from a rollout's, as a ratio."""
+    ent_coef: float = 0.01
+    """Weight of the policy's entropy."""
+    vf_coef: float = 0.5
+    """Weight of the value function's loss."""
+    max_grad_norm: float = 0.5
+    """The gradient's norm is clipped to this."""
+    seed: int = 0
+    """Seed of weights, exploration and environments."""
+    device: Device = "auto"
+    """Where the model runs; auto takes a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        _require(self, _RECURRENT_PPO_RULES)
+
+    @property
+    def env_options(self) -> dict[str, Any]:
+        """Options of the environments that it plays in."""
+        return {"action_format": self.action_format, "grid_size": self.grid_size}
+
+
+Hyperparameters: TypeAlias = ReinforceHyperparameters | RecurrentPPOHyperparameters
+ALGORITHMS: dict[str, type[Hyperparameters]] = {
+    kind.algorithm: kind for kind in (ReinforceHyperparameters, RecurrentPPOHyperparameters)
+}
+
+# Name, what is allowed in words, and the test for it.
+Rule: TypeAlias = tuple[str, str, Callable[[Any], bool]]
+
+
+def _require(hyperparameters: object, rules: Sequence[Rule]) -> None:
+    for name, allowed, is_allowed in rules:
+        value = getattr(hyperparameters, name)
+        if isinstance(value, bool) or not is_allowed(value):
+            raise ValueError(f"{name}={value!r} is not {allowed}")
 
 
 def _integer_from(lowest: int) -> tuple[str, Callable[[Any], bool]]:
@@ -105,11 +188,19 @@ _POSITIVE = _number("a number above 0", lambda value: value > 0)
 _NOT_NEGATIVE = _number("a number of at least 0", lambda value: value >= 0)
 _FRACTION = _number("a number of at least 0 and below 1", lambda value: 0 <= value < 1)
 
-# Name, what is allowed in words, and the test for it.
-_RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
+_PROBABILITY = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+_SHARED_RULES: list[Rule] = [
     ("glimpse_hidden_size", *_SIZE),
     ("location_hidden_size", *_SIZE),
     ("image_hidden_size", *_SIZE),
+    ("learning_rate", *_POSITIVE),
+    ("max_grad_norm", *_POSITIVE),
+    ("seed", *_integer_from(0)),
+    ("device", *_one_of("auto", "cpu", "cuda")),
+]
+_REINFORCE_RULES: list[Rule] = [
+    *_SHARED_RULES,
     ("hidden_size", *_SIZE),
     ("core", *_one_of("rnn", "lstm")),
     ("gaze", *_one_of("learned", "scan", "random")),
@@ -122,13 +213,23 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("reinforce_weight", *_NOT_NEGATIVE),
     ("entropy_weight", *_NOT_NEGATIVE),
     ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),
-    ("learning_rate", *_POSITIVE),
     ("location_learning_rate", *_NOT_NEGATIVE),
     ("momentum", *_FRACTION),
     ("weight_decay", *_NOT_NEGATIVE),
     ("schedule", *_one_of("constant", "linear", "cosine")),
-    ("max_grad_norm", *_POSITIVE),
-    ("seed", *_integer_from(0)),
-    ("device", *_one_of("auto", "cpu", "cuda")),
     ("precision", *_one_of("auto", "float32", "bfloat16")),
+]
+_RECURRENT_PPO_RULES: list[Rule] = [
+    *_SHARED_RULES,
+    ("action_format", *_one_of("discrete", "multi_discrete")),
+    ("grid_size", *_SIZE),
+    ("lstm_hidden_size", *_SIZE),
+    ("n_steps", *_SIZE),
+    ("n_epochs", *_SIZE),
+    ("n_minibatches", *_SIZE),
+    ("gamma", *_PROBABILITY),
+    ("gae_lambda", *_PROBABILITY),
+    ("clip_range", *_POSITIVE),
+    ("ent_coef", *_NOT_NEGATIVE),
+    ("vf_coef", *_NOT_NEGATIVE),
 ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -15,28 +14,13 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 
+from agents.devices import find_device
+from agents.hyperparameters import RecurrentPPOHyperparameters
 from agents.networks import GlimpseNetwork
 from agents.sb3_vec_env import SB3VecEnv
 from ram_env import GlimpseVectorEnv
 
-HYPERPARAMETERS: dict[str, Any] = {
-    "learning_rate": LinearSchedule(start=1e-3, end=0.0, end_fraction=1.0),
-    "n_steps": 12,
-    "n_epochs": 4,
-    # One reward, at the end, that is worth the same however late it comes.
-    "gamma": 1.0,
-    "gae_lambda": 0.95,
-    "ent_coef": 0.01,
-    "stats_window_size": 2000,
-}
-MINIBATCHES = 4  # of a rollout
-POLICY: dict[str, Any] = {
-    "lstm_hidden_size": 256,
-    # One LSTM for both, so that what the critic learns helps the actor, and at half the cost.
-    "shared_lstm": True,
-    "enable_critic_lstm": False,
-    "net_arch": [],
-}
+STATS_WINDOW = 2000  # episodes that SB3's log averages over
 
 
 class GlimpseExtractor(BaseFeaturesExtractor):
@@ -74,19 +58,21 @@ class GlimpseExtractor(BaseFeaturesExtractor):
         return features
 
 
-def make_recurrent_ppo(env: GlimpseVectorEnv, **changes: Any) -> RecurrentPPO:
+def make_recurrent_ppo(
+    env: GlimpseVectorEnv, *, tensorboard_log: str | None = None, **hyperparameters: Any
+) -> RecurrentPPO:
     """Returns SB3's `RecurrentPPO` with RAM's glimpse network and hyperparameters that suit it.
 
-    The action format `"discrete"`, look or answer, is the one to learn in: whatever such an action
-    says counts. Of `"multi_discrete"` actions all labels but the last are idle, and yet enter the
-    policy gradient and the entropy as noise.
-
     Args:
-        env: The environments, as `SB3VecEnv` takes them.
-        **changes: Arguments of `RecurrentPPO` in place of `HYPERPARAMETERS`.
+        env: The environments, as `SB3VecEnv` takes them; those of the action format `"discrete"`
+            are the ones to learn in, see `RecurrentPPOHyperparameters`.
+        tensorboard_log: Folder for SB3's logs; None: none.
+        **hyperparameters: Fields of `RecurrentPPOHyperparameters`.
 
     Raises:
-        ValueError: The environments are not as `SB3VecEnv` takes them.
+        ValueError: The environments are not as `SB3VecEnv` takes them, or a hyperparameter has a
+            value that is not allowed.
+        TypeError: There is no such hyperparameter.
 
     Example:
         >>> import gymnasium as gym, ram_env
@@ -95,8 +81,54 @@ def make_recurrent_ppo(env: GlimpseVectorEnv, **changes: Any) -> RecurrentPPO:
         >>> agent = make_recurrent_ppo(env.unwrapped, seed=0).learn(total_timesteps=12 * 512)
         >>> actions, state = agent.predict(env.reset()[0], deterministic=True)
     """
-    arguments = {**HYPERPARAMETERS, **changes}
-    arguments.setdefault("batch_size", arguments["n_steps"] * env.num_envs // MINIBATCHES)
-    arguments.setdefault("policy_kwargs", {"features_extractor_class": GlimpseExtractor, **POLICY})
-    arguments.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
-    return RecurrentPPO("MultiInputLstmPolicy", VecMonitor(SB3VecEnv(env)), **arguments)
+    values = RecurrentPPOHyperparameters(**hyperparameters)
+    return RecurrentPPO(
+        "MultiInputLstmPolicy",
+        learning_environments(env),
+        learning_rate=LinearSchedule(start=values.learning_rate, end=0.0, end_fraction=1.0),
+        n_steps=values.n_steps,
+        batch_size=_minibatch_size(values, env.num_envs),
+        n_epochs=values.n_epochs,
+        gamma=values.gamma,
+        gae_lambda=values.gae_lambda,
+        clip_range=values.clip_range,
+        ent_coef=values.ent_coef,
+        vf_coef=values.vf_coef,
+        max_grad_norm=values.max_grad_norm,
+        stats_window_size=STATS_WINDOW,
+        tensorboard_log=tensorboard_log,
+        policy_kwargs=_policy_arguments(values),
+        seed=values.seed,
+        device=find_device(values.device),
+    )
+
+
+def learning_environments(env: GlimpseVectorEnv) -> VecMonitor:
+    """Returns the environments as SB3 takes them, with the returns of episodes in its logs."""
+    return VecMonitor(SB3VecEnv(env))
+
+
+def _minibatch_size(values: RecurrentPPOHyperparameters, num_envs: int) -> int:
+    num_steps = values.n_steps * num_envs
+    if num_steps % values.n_minibatches:
+        raise ValueError(
+            f"n_minibatches={values.n_minibatches} does not divide the {num_steps} steps of a "
+            f"rollout, n_steps={values.n_steps} in each of {num_envs} environments"
+        )
+    return num_steps // values.n_minibatches
+
+
+def _policy_arguments(values: RecurrentPPOHyperparameters) -> dict[str, Any]:
+    return {
+        "features_extractor_class": GlimpseExtractor,
+        "features_extractor_kwargs": {
+            "glimpse_hidden_size": values.glimpse_hidden_size,
+            "location_hidden_size": values.location_hidden_size,
+            "features_dim": values.image_hidden_size,
+        },
+        "lstm_hidden_size": values.lstm_hidden_size,
+        # One LSTM for both, so that what the critic learns helps the actor, and at half the cost.
+        "shared_lstm": True,
+        "enable_critic_lstm": False,
+        "net_arch": [],
+    }

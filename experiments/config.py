@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agents.hyperparameters import ReinforceHyperparameters
+from agents.hyperparameters import ALGORITHMS, Hyperparameters, ReinforceHyperparameters
 from ram_env import ENVIRONMENTS
 from ram_env.validation import require_choice, require_integer
 
@@ -60,11 +60,11 @@ class TrainConfig:
     """A training run."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
-    agent: ReinforceHyperparameters = field(default_factory=ReinforceHyperparameters)
+    agent: Hyperparameters = field(default_factory=ReinforceHyperparameters)
     epochs: int = 12
     """Passes over as many episodes as there are training images."""
     batch_size: int = 128
-    """Episodes side by side, each update learns from one batch of them."""
+    """Episodes side by side: each update of REINFORCE learns from one batch of them."""
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -73,7 +73,7 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Returns what JSON can hold and `from_json` takes."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "algorithm": self.agent.algorithm}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> TrainConfig:
@@ -85,7 +85,8 @@ class TrainConfig:
         try:
             values = dict(document)
             task = TaskConfig(**values.pop("task"))
-            agent = ReinforceHyperparameters(**values.pop("agent"))
+            algorithm = ALGORITHMS[values.pop("algorithm")]
+            agent = algorithm(**values.pop("agent"))
             return cls(task=task, agent=agent, **values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the configuration of a run: {error}") from error

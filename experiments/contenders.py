@@ -19,18 +19,16 @@ from torch import nn
 
 from agents.base import Agent
 from agents.full_image import NETWORKS, FullImageClassifier, full_image_options
-from agents.reinforce import Reinforce, UpdateMetrics
+from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
-from experiments.presets import find_preset
+from experiments.presets import DEFAULT_AGENT, find_preset
 from experiments.run_folder import RunFolder
-from experiments.train import Trainer
+from experiments.saved_agents import load_best
 from ram_env import load_dataset
 from ram_env.validation import require_choice
 
 PPO = "ppo"
-PPO_ENVS = 512
-PPO_ACTIONS: dict[str, Any] = {"action_format": "discrete", "grid_size": 5}
 # REINFORCE, and how each differs from the preset.
 REINFORCE: dict[str, dict[str, Any]] = {
     "ram": {},
@@ -70,7 +68,7 @@ class Cell:
     @property
     def config(self) -> TrainConfig:
         """The preset with the cell's seed and epochs, and the agent's differences from it."""
-        preset = find_preset(self.task)
+        preset = find_preset(self.task, "recurrent_ppo" if self.agent == PPO else DEFAULT_AGENT)
         changes = {"seed": self.seed, **REINFORCE.get(self.agent, {})}
         agent = dataclasses.replace(preset.agent, **changes)
         return dataclasses.replace(preset, agent=agent, epochs=self.epochs)
@@ -124,10 +122,8 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
     Raises:
         ValueError: There is no such agent.
     """
-    if name in REINFORCE:
-        return _train_reinforce
-    if name == PPO:
-        return _train_ppo
+    if name in (*REINFORCE, PPO):
+        return _train_run
     if name in NETWORKS:
         return _train_full_image
     module_name, colon, function_name = name.partition(":")
@@ -181,7 +177,7 @@ class _Curve:
         self.points: list[CurvePoint] = []
         self._began = time.perf_counter()
 
-    def on_update(self, metrics: UpdateMetrics) -> None:
+    def on_update(self, loss: float, reward: float) -> None:
         """Nothing to note."""
 
     def on_epoch(self, row: dict[str, float]) -> None:
@@ -194,52 +190,15 @@ class _Curve:
         self.points.append(CurvePoint(timesteps, seconds, val_accuracy))
 
 
-def _train_reinforce(cell: Cell, folder: Path) -> Trained:
-    run = RunFolder.create(folder / "run", name=cell.task, config=cell.config)
-    trainer = Trainer.start(run, cell.config)
+def _train_run(cell: Cell, folder: Path) -> Trained:
+    config = cell.config
+    run = RunFolder.create(folder / "run", name=cell.task, config=config)
+    trainer = find_trainer(config).start(run, config)
     curve = _Curve()
     trainer.train(curve)
-    agent = Reinforce.load(run.best, device=cell.config.agent.device)
-    episodes = cell.epochs * trainer.episodes_per_epoch
-    return Trained(agent, trainer.agent.num_timesteps, episodes, curve.points, {})
-
-
-def _train_ppo(cell: Cell, folder: Path) -> Trained:
-    # An extra of its own, not needed by the others.
-    from stable_baselines3.common.callbacks import BaseCallback
-
-    from agents.recurrent_ppo import make_recurrent_ppo
-
-    task, timesteps, curve = cell.config.task, cell.timesteps, _Curve()
-    validation_env = evaluation_env(task, "val", **PPO_ACTIONS)
-
-    class Validation(BaseCallback):
-        """Counts episodes, and evaluates about as often as there are epochs."""
-
-        episodes = 0
-
-        def _on_step(self) -> bool:
-            self.episodes += int(self.locals["dones"].sum())
-            return True
-
-        def _on_rollout_end(self) -> None:
-            due = (len(curve.points) + 1) * timesteps / cell.epochs
-            if self.num_timesteps >= due:
-                curve.add(self.num_timesteps, evaluate(self.model, validation_env).accuracy)
-
-    env = make_env(
-        task,
-        "train",
-        num_envs=PPO_ENVS,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-        **task.training_scene,
-        **PPO_ACTIONS,
-    )
-    agent = make_recurrent_ppo(env, seed=cell.seed)
-    validation = Validation()
-    agent.learn(timesteps, callback=validation)
-    agent.save(folder / "agent.zip")
-    return Trained(agent, agent.num_timesteps, validation.episodes, curve.points, PPO_ACTIONS)
+    episodes = int(sum(row["episodes"] for row in trainer.rows))
+    options = config.agent.env_options
+    return Trained(load_best(run), trainer.agent.num_timesteps, episodes, curve.points, options)
 
 
 def _train_full_image(cell: Cell, _folder: Path) -> Trained:

@@ -15,10 +15,10 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from agents.base import Agent
-from agents.gaze import RandomGaze, WithGaze, center_gaze
-from agents.reinforce import Reinforce
+from agents.gaze import Gaze, RandomGaze, WithGaze, center_gaze
 from experiments.config import TaskConfig
 from experiments.run_folder import RunFolder, write_json
+from experiments.saved_agents import load_best
 from ram_env import GlimpseVectorEnv
 from ram_env.action_formats import NO_ANSWER
 from ram_env.episodes import Observation
@@ -200,15 +200,18 @@ def _play(
 def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str, Any]:
     """Returns the scores of an agent, and of the same classifier with scripted gazes, for JSON.
 
+    Scripted gazes are for dict actions: an agent that looks or answers cannot do the one without
+    the other.
+
     Args:
         agent: The agent.
         env: Evaluation environments.
         learned: The agent's evaluation there.
     """
-    scripted = {
-        name: evaluate(WithGaze(agent, gaze), env).accuracy
-        for name, gaze in (("random", RandomGaze(seed=0)), ("center", center_gaze))
-    }
+    gazes: dict[str, Gaze] = {"random": RandomGaze(seed=0), "center": center_gaze}
+    if env.task.action_format != "dict":
+        gazes = {}
+    scripted = {name: evaluate(WithGaze(agent, gaze), env).accuracy for name, gaze in gazes.items()}
     return {
         "split": env.task.split,
         "num_images": len(learned.labels),
@@ -278,8 +281,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs `ram evaluate`."""
     command = tyro.cli(EvaluateCommand, prog="ram evaluate", args=argv)
     run = RunFolder.open(command.run)
-    agent = Reinforce.load(run.best, device=command.device)
-    env = evaluation_env(run.read_config().task, command.split)
+    config = run.read_config()
+    agent = load_best(run, device=command.device)
+    env = evaluation_env(config.task, command.split, **config.agent.env_options)
     scores = score(agent, env, evaluate(agent, env))
     print(describe(scores))
     path = run.scores if command.split == "test" else run.path / f"scores-{command.split}.json"

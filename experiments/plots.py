@@ -91,6 +91,14 @@ _IMAGE_DIMMING = 1.6  # the mean image is the background, so it is darker than i
 _BOX_LINE_WIDTH = 1.6
 _SHADOW_LINE_WIDTH = 3.4  # around the box's line, which is as bright as the map
 
+# The terms of the loss that say little by themselves: columns of the metrics, and their names.
+LOSS_TERMS = {
+    "train_reinforce_loss": "REINFORCE",
+    "train_baseline_loss": "baseline",
+    "train_policy_gradient_loss": "policy",
+    "train_value_loss": "value",
+}
+
 
 # ----------------------------------------------------------------------------------------- training
 
@@ -98,13 +106,13 @@ _SHADOW_LINE_WIDTH = 3.4  # around the box's line, which is as bright as the map
 def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     """Draws the losses and the errors of a training over its epochs, as PNG.
 
-    At the left the cross-entropy, with the loss's other terms small below it, at the right the
-    wrong answers and the best epoch, the first with the highest validation accuracy. Lines leave
-    out what is missing or NaN.
+    At the left the cross-entropy (of who has none, what is minimised), with the loss's other terms
+    small below it, at the right the wrong answers and the best epoch, the first with the highest
+    validation accuracy. Lines leave out what is missing or NaN.
 
     Args:
         history: A dict per epoch with `epoch`, `train_cross_entropy`, `val_cross_entropy` (after
-            the last glimpse), `train_reinforce_loss`, `train_baseline_loss`, `train_accuracy` and
+            the last glimpse), `train_loss`, terms of `LOSS_TERMS`, `train_accuracy` and
             `val_accuracy`; others are ignored.
         path: The file to make or to replace.
 
@@ -117,7 +125,7 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     grid = figure.add_gridspec(2, 2, height_ratios=_PANEL_HEIGHTS)
     entropy, errors = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[:, 1])
     terms = figure.add_subplot(grid[1, 0], sharex=entropy)
-    _draw_cross_entropy(entropy, history)
+    _draw_loss(entropy, history)
     _draw_other_terms(terms, history)
     _draw_errors(errors, history)
     figure.draw_without_rendering()  # lays out: names keep their distance in pixels
@@ -154,13 +162,16 @@ def plot_losses(losses: Sequence[float], path: str | os.PathLike[str]) -> None:
     save_figure(figure, path)
 
 
-def _draw_cross_entropy(axes: Axes, history: History) -> None:
+def _draw_loss(axes: Axes, history: History) -> None:
     train, val = (_column(history, f"{split}_cross_entropy") for split in ("train", "val"))
-    _begin_epochs(axes, history, ylabel="cross-entropy (nats)")
-    measured = np.isfinite(train).any() or np.isfinite(val).any()
-    note = "after the last glimpse" if measured else "no cross-entropy was measured"
-    _write_title(axes, "Loss", note, _MUTED)
-    use_log_scale(axes, np.concatenate([train, val]))
+    if np.isfinite(train).any() or np.isfinite(val).any():
+        _begin_epochs(axes, history, ylabel="cross-entropy (nats)")
+        _write_title(axes, "Loss", "after the last glimpse", _MUTED)
+        use_log_scale(axes, np.concatenate([train, val]))
+    else:
+        train = _column(history, "train_loss")
+        _begin_epochs(axes, history, ylabel="what is minimised")
+        _write_title(axes, "Loss", "no cross-entropy was measured", _MUTED)
     _draw_line(axes, history, train, "training", _TRAIN)
     _draw_line(axes, history, val, "validation", _VAL)
     axes.tick_params(labelbottom=False)
@@ -174,12 +185,12 @@ def _draw_other_terms(axes: Axes, history: History) -> None:
     axes.yaxis.set_major_formatter(_plain_number)
     axes.margins(y=_TERMS_MARGIN)
     axes.axhline(0, color=_MUTED, linewidth=0.6)
-    thin = {"linewidth": _THIN_LINE_WIDTH}
-    reinforce, baseline = (
-        _column(history, f"train_{term}_loss") for term in ("reinforce", "baseline")
-    )
-    _draw_line(axes, history, reinforce, "REINFORCE", _MUTED, **thin)
-    _draw_line(axes, history, baseline, "baseline", _MUTED, linestyle="--", **thin)
+    styles = iter(("-", "--", ":"))
+    for column, name in LOSS_TERMS.items():
+        values = _column(history, column)
+        if np.isfinite(values).any():
+            style = {"linewidth": _THIN_LINE_WIDTH, "linestyle": next(styles)}
+            _draw_line(axes, history, values, name, _MUTED, **style)
 
 
 def _draw_errors(axes: Axes, history: History) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from agents.hyperparameters import ReinforceHyperparameters
+from dataclasses import replace
+
+from agents.hyperparameters import (
+    ALGORITHMS,
+    RecurrentPPOHyperparameters,
+    ReinforceHyperparameters,
+)
 from experiments.config import TaskConfig, TrainConfig
 from ram_env.validation import require_choice
 
@@ -38,9 +44,27 @@ PRESETS: dict[str, TrainConfig] = {
     ),
 }
 DEFAULT_PRESET = "fglab"
+DEFAULT_AGENT = ReinforceHyperparameters.algorithm
+# PPO learns from few, large batches, and an epoch of it takes ten times as long.
+PPO_EPOCHS = 4
+PPO_ENVS = 512
 
 
-def find_preset(name: str) -> TrainConfig:
-    """Returns the preset of that name; a ValueError names the ones there are."""
+def find_preset(name: str, agent: str = DEFAULT_AGENT) -> TrainConfig:
+    """Returns the preset of that name, for an algorithm.
+
+    Args:
+        name: A key of `PRESETS`.
+        agent: A key of `ALGORITHMS`.
+
+    Raises:
+        ValueError: There is no such preset or algorithm; the message names those there are.
+    """
     require_choice("preset", name, PRESETS)
-    return PRESETS[name]
+    require_choice("agent", agent, ALGORITHMS)
+    preset = PRESETS[name]
+    if agent == DEFAULT_AGENT:
+        return preset
+    return replace(
+        preset, agent=RecurrentPPOHyperparameters(), epochs=PPO_EPOCHS, batch_size=PPO_ENVS
+    )

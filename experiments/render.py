@@ -12,12 +12,13 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from agents.reinforce import Reinforce
-from experiments.config import TaskConfig
+from agents.base import Agent
+from experiments.config import TrainConfig
 from experiments.evaluate import Evaluation, evaluate, evaluation_env
 from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
 from experiments.plots import plot_gaze, plot_training
 from experiments.run_folder import RunFolder
+from experiments.saved_agents import load_best
 from ram_env import GlimpseEnv, GlimpseVectorEnv, load_dataset
 
 NUM_PICTURED = 5
@@ -28,8 +29,8 @@ SECONDS_AT_THE_END = 2.5
 
 def draw_run(
     run: RunFolder,
-    task: TaskConfig,
-    agent: Reinforce,
+    config: TrainConfig,
+    agent: Agent,
     env: GlimpseVectorEnv,
     evaluation: Evaluation,
 ) -> None:
@@ -37,7 +38,7 @@ def draw_run(
 
     Args:
         run: The folder, with its metrics.
-        task: What the run was trained on.
+        config: The run's.
         agent: The agent to be shown.
         env: Evaluation environments of the test split.
         evaluation: The agent's evaluation there.
@@ -45,7 +46,7 @@ def draw_run(
     if rows := run.read_metrics():
         plot_training(rows, run.path / "loss.png")
     draw_first_images(run.path, env, evaluation)
-    draw_episodes(run.path / "episode.gif", agent, task)
+    draw_episodes(run.path / "episode.gif", agent, config)
     draw_gaze(run.path / "gaze.png", env, evaluation)
 
 
@@ -72,9 +73,11 @@ def draw_first_images(folder: Path, env: GlimpseVectorEnv, evaluation: Evaluatio
         write_png(folder / f"patch{glimpse + 1}.png", draw_patches(sensor(images, place)))
 
 
-def draw_episodes(path: Path, agent: Reinforce, task: TaskConfig) -> None:
+def draw_episodes(path: Path, agent: Agent, config: TrainConfig) -> None:
     """Writes an animation of the agent on the first test images, one after the other."""
-    env = gym.make(task.env, split="test", render_mode="rgb_array", **task.options)
+    task = config.task
+    options = {**task.options, **config.agent.env_options}
+    env = gym.make(task.env, split="test", render_mode="rgb_array", **options)
     frames, seconds = [], []
     for index in range(min(NUM_ANIMATED, len(load_dataset(task.dataset, "test")))):
         for frame in play_frames(env, agent, index):
@@ -84,10 +87,8 @@ def draw_episodes(path: Path, agent: Reinforce, task: TaskConfig) -> None:
     write_gif(path, frames, seconds)
 
 
-def play_frames(
-    env: gym.Env[Any, Any], agent: Reinforce, index: int
-) -> Iterator[NDArray[np.uint8]]:
-    """Yields the frames of a deterministic episode, with the agent's class probabilities.
+def play_frames(env: gym.Env[Any, Any], agent: Agent, index: int) -> Iterator[NDArray[np.uint8]]:
+    """Yields the frames of a deterministic episode, with the agent's class probabilities if any.
 
     Args:
         env: A single environment with `render_mode="rgb_array"`.
@@ -96,9 +97,11 @@ def play_frames(
     """
     glimpse_env = cast(GlimpseEnv, env.unwrapped)
     observation, _ = env.reset(seed=0, options={"index": index})
+    class_probabilities = getattr(agent, "class_probabilities", None)
     state, terminated = None, False
     while not terminated:
-        glimpse_env.belief = agent.class_probabilities(observation, state)
+        if class_probabilities is not None:
+            glimpse_env.belief = class_probabilities(observation, state)
         yield cast(NDArray[np.uint8], env.render())
         action, state = agent.predict(observation, state, deterministic=True)
         observation, _, terminated, _, _ = env.step(action)
@@ -133,10 +136,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs `ram render`."""
     command = tyro.cli(RenderCommand, prog="ram render", args=argv)
     run = RunFolder.open(command.run)
-    task = run.read_config().task
-    agent = Reinforce.load(run.best, device=command.device)
-    env = evaluation_env(task, "test")
-    draw_run(run, task, agent, env, evaluate(agent, env))
+    config = run.read_config()
+    agent = load_best(run, device=command.device)
+    env = evaluation_env(config.task, "test", **config.agent.env_options)
+    draw_run(run, config, agent, env, evaluate(agent, env))
     for path in sorted(run.path.iterdir()):
         if path.suffix in (".png", ".gif"):
             print(path)

@@ -1,8 +1,8 @@
 """The run folder: what a training run writes, and where.
 
-`config.json` and `metrics.csv` are written as the run goes on, `checkpoints/best.safetensors` is
-the model with the best validation accuracy so far, `checkpoints/latest.safetensors` the state of
-the training after the last whole epoch; `scores.json` and the pictures come at the end.
+`config.json` and `metrics.csv` are written as the run goes on, `checkpoints/best.*` is the model
+with the best validation accuracy so far, `checkpoints/latest.*` the state of the training after the
+last whole epoch; `scores.json` and the pictures come at the end.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class RunFolder:
 
     Args:
         path: The folder; use `create` or `open`.
+        checkpoint_suffix: Of the files that hold models, which are the algorithm's.
 
     Attributes:
         path: The folder.
@@ -36,13 +37,13 @@ class RunFolder:
         tensorboard: TensorBoard's logs.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, checkpoint_suffix: str = "") -> None:
         self.path = path
         self.config = path / "config.json"
         self.metrics = path / "metrics.csv"
         self.scores = path / "scores.json"
-        self.best = path / "checkpoints" / "best.safetensors"
-        self.latest = path / "checkpoints" / "latest.safetensors"
+        self.best = path / "checkpoints" / f"best{checkpoint_suffix}"
+        self.latest = path / "checkpoints" / f"latest{checkpoint_suffix}"
         self.tensorboard = path / "tensorboard"
 
     @classmethod
@@ -57,7 +58,8 @@ class RunFolder:
         Raises:
             ValueError: The folder holds a run, or something else, already.
         """
-        run = cls(path or _unused(RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"))
+        path = path or _unused(RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+        run = cls(path, config.agent.checkpoint_suffix)
         run.require_unused()
         run.path.mkdir(parents=True, exist_ok=True)
         write_json(run.config, config.to_json())
@@ -65,11 +67,11 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Returns the folder of a run; a ValueError if there is none."""
+        """Returns the folder of a run; a ValueError if there is none, or its config is damaged."""
         run = cls(path)
         if not run.config.is_file():
             raise ValueError(f"{path} is not the folder of a run: it has no {run.config.name}")
-        return run
+        return cls(path, run.read_config().agent.checkpoint_suffix)
 
     def require_unused(self) -> None:
         """Raises a ValueError if the folder holds a run, or something else, already."""

@@ -7,12 +7,17 @@ import platform
 import sys
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from agents.hyperparameters import Device
-from agents.reinforce import UpdateMetrics
+from agents.hyperparameters import (
+    Device,
+    Hyperparameters,
+    RecurrentPPOHyperparameters,
+    ReinforceHyperparameters,
+)
+from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
 from experiments.evaluate import describe, evaluation_env
 from experiments.fglab.charts import line_chart, thin_out
@@ -23,7 +28,8 @@ from experiments.plots import plot_losses
 from experiments.presets import PRESETS
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder
-from experiments.train import Trainer, score_best, stopping_cleanly
+from experiments.train import score_best, stopping_cleanly
+from experiments.trainer import Trainer
 from ram_env.sensor import MAX_PIXEL
 
 PRESET_OF_TASK = {
@@ -32,7 +38,7 @@ PRESET_OF_TASK = {
     "cluttered": "paper-cluttered",
     "cluttered-100": "paper-cluttered-100",
 }
-# Options that our hyperparameters take as they are.
+# Options that our hyperparameters take as they are, where they have them.
 AS_IS = (
     "seed",
     "location_hidden_size",
@@ -44,6 +50,8 @@ AS_IS = (
     "optimiser",
     "core",
 )
+# Options that mean nothing to recurrent PPO.
+NOT_OF_PPO = ("locatorStd", "rewardScale", "optimiser", "momentum", "core")
 CHART = "chart.json"
 ITERATIONS_A_LINE = 10  # as the original
 PICTURES = ("glimpse*.png", "patch*.png", "loss.png", "losses.png", "gaze.png", "episode.gif")
@@ -66,16 +74,19 @@ def run(request: Request, process_started: float) -> None:
     # Two levels down: what is higher and has the id in its name, FGMachine takes for the results.
     run_folder = RunFolder(request.runs / "fglab" / request.experiment_id)
     run_folder.require_unused()
-    evaluation_env(config.task, "test")
+    evaluation_env(config.task, "test", **config.agent.env_options)
+    find_trainer(config)
     results.appear(process_started)
     run_folder = RunFolder.create(run_folder.path, name=request.experiment_id, config=config)
-    trainer = Trainer.start(run_folder, config)
+    trainer = find_trainer(config).start(run_folder, config)
     report = Report(results, config.epochs)
     notes = {
         "Device": device_note,
         "Run folder": str(run_folder.path.resolve()),
         "Versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
     }
+    if request["agent"] == RecurrentPPOHyperparameters.algorithm:
+        notes["Not used by recurrent_ppo"] = ", ".join(NOT_OF_PPO)
     for name, note in notes.items():
         say(f"{name}: {note}")
     try:
@@ -96,19 +107,19 @@ def _train(trainer: Trainer, report: Report) -> None:
     with stopping_cleanly(trainer):
         trainer.train(report)
     if trainer.stop_signal is not None:
-        trainer.agent.save(trainer.run.best.with_stem("stopped"))
+        trainer.write_model(trainer.run.best.with_stem("stopped"))
         sys.exit(128 + trainer.stop_signal)
 
 
 def _test_and_draw(trainer: Trainer, report: Report, results: Results) -> None:
     """Tests the best model and draws it, and gives FGMachine the scores and the pictures."""
-    run, task = trainer.run, trainer.config.task
+    run = trainer.run
     say("Testing")
     tested = score_best(run, trainer.config)
     say(describe(tested.scores))
     results.write_json("scores.json", {"_scores": _scores(tested.scores)})
     say("Drawing")
-    draw_run(run, task, tested.agent, tested.env, tested.evaluation)
+    draw_run(run, trainer.config, tested.agent, tested.env, tested.evaluation)
     plot_losses(report.losses, run.path / "losses.png")
     for pattern in PICTURES:
         for picture in sorted(run.path.glob(pattern)):
@@ -129,7 +140,7 @@ def configure(request: Request, *, device: Device) -> TrainConfig:
 
     What they leave open is as in the original where its options depend on it: learning rates are
     constant, made for bytes as input and for a loss of the last glimpse alone, and training images
-    are shown as they are. The rest is our preset's.
+    are shown as they are. The rest is our preset's. Recurrent PPO takes what it has of them.
 
     Raises:
         ValueError: `unitPixels` reaches out of the task's images.
@@ -150,8 +161,24 @@ def configure(request: Request, *, device: Device) -> TrainConfig:
         location_range=request["unitPixels"] / half_side,
         train_scene=None,
     )
-    agent = replace(
-        preset.agent,
+    return replace(
+        preset,
+        task=task,
+        agent=_hyperparameters(request, preset, device),
+        epochs=request["epochs"],
+        batch_size=request["batchSize"],
+    )
+
+
+def _hyperparameters(request: Request, preset: TrainConfig, device: Device) -> Hyperparameters:
+    as_is = {option.becomes: request[option.name] for option in OPTIONS if option.becomes in AS_IS}
+    if request["agent"] == RecurrentPPOHyperparameters.algorithm:
+        as_is["lstm_hidden_size"] = as_is["hidden_size"]
+        fields = RecurrentPPOHyperparameters.__dataclass_fields__
+        known = {name: value for name, value in as_is.items() if name in fields}
+        return RecurrentPPOHyperparameters(device=device, **known)
+    return replace(
+        cast(ReinforceHyperparameters, preset.agent),
         device=device,
         # The original hands its layer of Gaussian noise twice the option's value.
         location_std=2 * request["locatorStd"],
@@ -159,10 +186,7 @@ def configure(request: Request, *, device: Device) -> TrainConfig:
         schedule="constant",
         momentum=request["momentum"] if request["optimiser"] == "sgd" else 0.0,
         supervise="last",
-        **{option.becomes: request[option.name] for option in OPTIONS if option.becomes in AS_IS},
-    )
-    return replace(
-        preset, task=task, agent=agent, epochs=request["epochs"], batch_size=request["batchSize"]
+        **as_is,
     )
 
 
@@ -188,11 +212,11 @@ class Report:
         """How far it has come, in words."""
         return f"{len(self.losses)} iterations, {len(self._rows)} of {self._num_epochs} epochs"
 
-    def on_update(self, metrics: UpdateMetrics) -> None:
+    def on_update(self, loss: float, reward: float) -> None:
         """Takes note of a loss, and now and then tells of it."""
-        self.losses.append(metrics.loss)
+        self.losses.append(loss)
         if len(self.losses) % ITERATIONS_A_LINE == 0:
-            say(f"Loss @ iteration {len(self.losses)}: {metrics.loss:.4f}")
+            say(f"Loss @ iteration {len(self.losses)}: {loss:.4f}")
             if self._results.is_due(CHART):
                 self.write_charts()
 
@@ -226,10 +250,10 @@ class Report:
 
 def _scores(scores: dict[str, Any]) -> dict[str, float]:
     """Returns the scores as FGLab has them, a flat map; `Accuracy` is the original's."""
+    names = {"random": "Accuracy, random gaze", "center": "Accuracy, centre gaze"}
     gazes = scores["accuracy_by_gaze"]
     return {
         "Accuracy": scores["accuracy"],
         "Error rate (%)": round(100 * (1 - scores["accuracy"]), 2),
-        "Accuracy, random gaze": gazes["random"],
-        "Accuracy, centre gaze": gazes["center"],
+        **{text: gazes[gaze] for gaze, text in names.items() if gaze in gazes},
     }

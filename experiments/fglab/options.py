@@ -213,8 +213,8 @@ OPTIONS: tuple[Option, ...] = (
         "enum",
         "reinforce",
         "agent",
-        "The algorithm",
-        values=("reinforce",),
+        "The algorithm: the original's, or SB3's recurrent PPO, which learns from the reward alone",
+        values=("reinforce", "recurrent_ppo"),
         is_original=False,
     ),
     Option(

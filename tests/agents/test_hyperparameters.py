@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
 
-from agents.hyperparameters import ReinforceHyperparameters
+from agents.hyperparameters import (
+    ALGORITHMS,
+    Hyperparameters,
+    RecurrentPPOHyperparameters,
+    ReinforceHyperparameters,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,12 +41,33 @@ def test_bad_values_are_refused_by_name(name: str, value: object) -> None:
         ReinforceHyperparameters(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("action_format", "dict"),
+        ("grid_size", 0),
+        ("n_steps", 1.5),
+        ("n_minibatches", 0),
+        ("gamma", 1.01),
+        ("gae_lambda", -0.1),
+        ("clip_range", 0),
+        ("ent_coef", -0.01),
+        ("learning_rate", 0),
+    ],
+)
+def test_bad_values_of_ppo_are_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} is not ")):
+        RecurrentPPOHyperparameters(**{name: value})
+
+
 def test_unknown_hyperparameters_are_refused_by_name() -> None:
     with pytest.raises(TypeError, match="learning_rte"):
         ReinforceHyperparameters(learning_rte=1e-3)
 
 
-def test_every_hyperparameter_has_a_rule() -> None:
-    from agents.hyperparameters import _RULES
-
-    assert [name for name, *_ in _RULES] == list(ReinforceHyperparameters.__dataclass_fields__)
+@pytest.mark.parametrize("kind", ALGORITHMS.values())
+def test_every_hyperparameter_has_a_rule(kind: type[Hyperparameters]) -> None:
+    # A value of a type that no rule allows: the first field without a rule would let it pass.
+    for name in (field.name for field in dataclasses.fields(kind)):
+        with pytest.raises(ValueError, match=rf"^{name}=True is not"):
+            kind(**{name: True})

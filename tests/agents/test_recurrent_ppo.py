@@ -8,7 +8,7 @@ import pytest
 import torch
 from sb3_contrib import RecurrentPPO
 
-from agents.recurrent_ppo import MINIBATCHES, GlimpseExtractor, make_recurrent_ppo
+from agents.recurrent_ppo import GlimpseExtractor, make_recurrent_ppo
 from ram_env import GlimpseVectorEnv
 
 
@@ -51,13 +51,18 @@ def test_the_features_are_rams_glimpse_network() -> None:
 def test_the_policy_looks_through_it() -> None:
     agent = make_recurrent_ppo(make_env())
     assert isinstance(agent.policy.features_extractor, GlimpseExtractor)
-    assert agent.batch_size == 12 * 32 // MINIBATCHES
+    assert agent.batch_size == 12 * 32 / 4  # a rollout in four minibatches
     assert agent.gamma == 1.0
 
 
 def test_arguments_can_be_changed() -> None:
-    agent = make_recurrent_ppo(make_env(), n_steps=6, batch_size=64, ent_coef=0.5)
+    agent = make_recurrent_ppo(make_env(), n_steps=6, n_minibatches=3, ent_coef=0.5)
     assert (agent.n_steps, agent.batch_size, agent.ent_coef) == (6, 64, 0.5)
+
+
+def test_minibatches_of_unequal_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="n_minibatches=5 does not divide the 384 steps"):
+        make_recurrent_ppo(make_env(), n_minibatches=5)
 
 
 def test_it_learns_from_the_reward_alone() -> None:

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+StartTraining = Callable[[list[str]], "subprocess.Popen[str]"]
+WaitUntil = Callable[[Callable[[], bool], "subprocess.Popen[str]"], None]
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +48,31 @@ def tiny_options(tiny_npz: Path) -> list[str]:
         "epochs": 3,
     }
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
+@pytest.fixture(scope="session")
+def start_training() -> StartTraining:
+    """Starts `ram train` in a process of its own."""
+
+    def start(arguments: list[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "experiments.cli", "train", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> WaitUntil:
+    """Waits for a condition; fails if the process ends before it holds."""
+
+    def wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        while not condition():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+
+    return wait

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from PIL import Image
 
 from agents.gaze import RandomGaze
-from experiments import benchmark, contenders
+from experiments import benchmark, contenders, presets
 from experiments.benchmark import Benchmark, BenchmarkCommand, Row, as_csv, as_markdown, main
 from experiments.config import TaskConfig, TrainConfig
 from experiments.contenders import Cell, action_options, find_contender
@@ -69,7 +69,7 @@ def agents(monkeypatch: pytest.MonkeyPatch, tiny_npz: Path) -> dict[str, list[An
     task = TaskConfig(env="ram_env/MNIST-v0", dataset=str(tiny_npz), num_glimpses=3, patch_size=4)
     tiny = TrainConfig(task=task, agent=PRESETS["fglab"].agent, batch_size=25, epochs=2)
     monkeypatch.setitem(PRESETS, "tiny", tiny)
-    monkeypatch.setattr(contenders, "PPO_ENVS", 20)
+    monkeypatch.setattr(presets, "PPO_ENVS", 20)
     return calls
 
 

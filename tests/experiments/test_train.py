@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,23 +26,6 @@ ALWAYS_WRITTEN = {
     "checkpoints",
     "tensorboard",
 }
-
-
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.cli", "train", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-    )
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Waits for a condition; fails if the process ends before it holds."""
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
 
 
 def rows_in(path: Path) -> int:
@@ -126,10 +106,15 @@ def test_results_go_to_stdout_and_progress_to_stderr(
     ],
 )
 def test_killed_and_resumed_is_as_if_never_killed(
-    finished_run: Path, tiny_options: list[str], tmp_path: Path, moment: float
+    finished_run: Path,
+    tiny_options: list[str],
+    tmp_path: Path,
+    moment: float,
+    start_training: Any,
+    wait_until: Any,
 ) -> None:
     run = tmp_path / "killed"
-    process = start([*tiny_options, "--run-dir", str(run)])
+    process = start_training([*tiny_options, "--run-dir", str(run)])
     wait_until(lambda: rows_in(run / "metrics.csv") >= 1, process)
     time.sleep(moment)
     process.kill()
@@ -146,9 +131,11 @@ def test_a_signal_stops_it_with_a_checkpoint(
     tmp_path: Path,
     number: signal.Signals,
     exit_code: int,
+    start_training: Any,
+    wait_until: Any,
 ) -> None:
     run = tmp_path / "stopped"
-    process = start([*tiny_options, "--epochs", "100000", "--run-dir", str(run)])
+    process = start_training([*tiny_options, "--epochs", "100000", "--run-dir", str(run)])
     wait_until(lambda: rows_in(run / "metrics.csv") >= 2, process)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
@@ -160,10 +147,14 @@ def test_a_signal_stops_it_with_a_checkpoint(
 
 
 def test_stopped_before_the_first_epoch_ends_it_starts_anew(
-    finished_run: Path, tiny_options: list[str], tmp_path: Path
+    finished_run: Path,
+    tiny_options: list[str],
+    tmp_path: Path,
+    start_training: Any,
+    wait_until: Any,
 ) -> None:
     run = tmp_path / "early"
-    process = start([*tiny_options, "--run-dir", str(run)])
+    process = start_training([*tiny_options, "--run-dir", str(run)])
     wait_until(lambda: (run / "config.json").exists(), process)
     process.kill()
     process.communicate()
@@ -197,10 +188,10 @@ def test_a_folder_that_holds_something_else_is_refused(
     ],
 )
 def test_bad_options_are_named_and_nothing_is_written(
-    arguments: list[str], message: str, tmp_path: Path
+    arguments: list[str], message: str, tmp_path: Path, start_training: Any
 ) -> None:
     run = tmp_path / "run"
-    process = start([*arguments, "--run-dir", str(run)])
+    process = start_training([*arguments, "--run-dir", str(run)])
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert message in err

@@ -56,6 +56,15 @@ def test_momentum_is_sgds_alone(optimiser: str) -> None:
     assert (agent.optimiser, agent.momentum) == (optimiser, 0.0)
 
 
+def test_recurrent_ppo_takes_the_options_that_it_has() -> None:
+    arguments = ["--agent=recurrent_ppo", "--hiddenSize=64", "--learningRate=0.01", "--seed=7"]
+    config = configure(read_arguments([*arguments, "--locatorStd=0.5"]), device="cpu")
+    agent = config.agent
+    assert agent.algorithm == "recurrent_ppo"
+    assert (agent.lstm_hidden_size, agent.learning_rate, agent.seed) == (64, 0.01, 7)
+    assert (config.epochs, config.batch_size) == (1, 100)
+
+
 @pytest.mark.parametrize(
     ("task", "env", "half_side"),
     [
@@ -121,6 +130,20 @@ def test_everything_reaches_fgmachine(
     assert "Epoch 4/4: training accuracy " in log
     assert "\r" not in log
     assert "\x1b" not in log
+
+
+def test_recurrent_ppo_runs_and_says_which_options_it_has_no_use_for(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--agent=recurrent_ppo", "--batchSize=20", "--epochs=1", f"--_id={ID}"]
+    taken = [option for option in quick if not option.startswith(("--batchSize", "--epochs"))]
+    main([*folders(tmp_path), *taken, *options])
+    run = tmp_path / "runs" / "fglab" / ID
+    assert (run / "checkpoints" / "best.zip").exists()
+    log = capsys.readouterr().out
+    assert "Not used by recurrent_ppo: locatorStd, rewardScale, optimiser, momentum, core" in log
+    assert "Epoch 1/1: training accuracy " in log
+    assert "test accuracy: " in log
 
 
 def test_cuda_without_a_gpu_runs_on_the_cpu_and_says_so(

@@ -1,0 +1,124 @@
+"""Training of SB3's recurrent PPO, by SB3's own loop, callbacks and logger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+
+from agents.devices import find_device
+from agents.files import replace_atomically
+from agents.recurrent_ppo import learning_environments, make_recurrent_ppo
+from experiments.config import TrainConfig
+from experiments.trainer import Progress, Trainer, training_env
+
+# What SB3 calls the means of an update, and what they are called here.
+METRICS = {
+    "train/loss": "train_loss",
+    "train/policy_gradient_loss": "train_policy_gradient_loss",
+    "train/value_loss": "train_value_loss",
+    "train/entropy_loss": "train_entropy_loss",
+}
+SB3_LOGS = "sb3"  # folder of SB3's own logs, whose steps are environment steps
+
+
+class RecurrentPPOTrainer(Trainer):
+    """See `Trainer`; episodes and exploration after a resume are others than they would have been.
+
+    SB3 does not keep what they depend on: its rollouts end in the middle of episodes.
+    """
+
+    @classmethod
+    def new_agent(cls, config: TrainConfig) -> RecurrentPPO:
+        """See `Trainer.new_agent`."""
+        return make_recurrent_ppo(
+            training_env(config, AutoresetMode.SAME_STEP), **vars(config.agent)
+        )
+
+    @classmethod
+    def read_training_state(cls, path: Path, config: TrainConfig) -> RecurrentPPO:
+        """See `Trainer.read_training_state`."""
+        env = learning_environments(training_env(config, AutoresetMode.SAME_STEP))
+        try:
+            agent = RecurrentPPO.load(path, env, device=find_device(config.agent.device))
+        except (BadZipFile, EOFError, KeyError, ValueError) as error:
+            raise ValueError(f"{str(path)!r} is damaged, or not SB3's: {error!r}") from error
+        seeds = np.random.SeedSequence([config.agent.seed, agent.num_timesteps])
+        agent.set_random_seed(int(seeds.generate_state(1)[0]) >> 1)
+        return agent
+
+    def write_model(self, path: Path) -> None:
+        """See `Trainer.write_model`; SB3's files hold the optimiser's state, too."""
+        with replace_atomically(path) as beside:
+            self.agent.save(beside)
+
+    def write_training_state(self, path: Path) -> None:
+        """See `Trainer.write_training_state`."""
+        self.write_model(path)
+
+    def learn_epochs(self, progress: Progress) -> None:
+        """See `Trainer.learn_epochs`."""
+        self.agent.set_logger(configure(str(self.run.tensorboard / SB3_LOGS), ["tensorboard"]))
+        self.agent.learn(
+            self.total_timesteps - self.agent.num_timesteps,
+            callback=_Epochs(self, progress),
+            reset_num_timesteps=False,
+        )
+
+
+class _Epochs(BaseCallback):
+    """Tells of every update, finishes the epochs, and stops when the trainer is to stop."""
+
+    def __init__(self, trainer: RecurrentPPOTrainer, progress: Progress) -> None:
+        super().__init__()
+        self._trainer = trainer
+        self._progress = progress
+        self._episodes = 0
+        self._rewards = 0.0
+        self._sums: defaultdict[str, float] = defaultdict(float)
+        self._updates = 0
+
+    def _on_step(self) -> bool:
+        self._episodes += int(self.locals["dones"].sum())
+        self._rewards += float(self.locals["rewards"].sum())
+        return self._trainer.stop_signal is None
+
+    def _on_rollout_start(self) -> None:
+        self._after_update()
+
+    def _on_training_end(self) -> None:
+        if self._trainer.stop_signal is None:
+            self._after_update()
+
+    def _after_update(self) -> None:
+        """Takes note of the update that SB3 has just made, if it has made one."""
+        values = self.logger.name_to_value
+        if "train/loss" not in values:
+            return
+        self._updates += 1
+        for name in METRICS:
+            self._sums[name] += float(values[name])
+        self._progress.on_update(values["train/loss"], self._rewards / max(1, self._episodes))
+        trainer = self._trainer
+        if self.num_timesteps >= (len(trainer.rows) + 1) * trainer.timesteps_per_epoch:
+            trainer.finish_epoch(self._epoch(), self._progress)
+
+    def _epoch(self) -> dict[str, float]:
+        """Returns the metrics since the last epoch, and begins to count anew."""
+        reward = self._rewards / max(1, self._episodes)
+        means = {METRICS[name]: total / self._updates for name, total in self._sums.items()}
+        learned = {
+            "episodes": self._episodes,
+            "train_reward": reward,
+            "train_accuracy": reward,  # of sampled actions: 1 for the right class
+            **means,
+        }
+        self._episodes, self._rewards, self._updates = 0, 0.0, 0
+        self._sums.clear()
+        return learned

@@ -1,0 +1,171 @@
+"""Training, epoch by epoch, into a run folder: what is the same for every algorithm."""
+
+from __future__ import annotations
+
+import signal
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from gymnasium.vector import AutoresetMode
+from torch.utils.tensorboard import SummaryWriter
+
+from experiments.config import TrainConfig
+from experiments.evaluate import evaluate, evaluation_env, make_env
+from experiments.run_folder import RunFolder
+from ram_env import GlimpseVectorEnv, load_dataset
+
+
+class Progress(Protocol):
+    """Who is told of how training goes."""
+
+    def on_update(self, loss: float, reward: float) -> None:
+        """Is told of an update: its loss, and the mean return of the episodes learned from."""
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Is told of an epoch, its row of the metrics, once all of it is written."""
+
+
+class Trainer(ABC):
+    """Trains an agent epoch by epoch, and keeps the run folder up to date.
+
+    After each epoch it evaluates on `val`, writes the model if it is the best so far, then the
+    metrics, and at last the training state. So wherever it is killed, the training state on disk
+    is that of a whole epoch, from which it goes on.
+
+    Args:
+        run: Where to write.
+        config: What to train.
+        agent: The agent, as it was after the last whole epoch.
+
+    Attributes:
+        rows: The metrics of the whole epochs so far.
+        episodes_per_epoch: How many episodes an epoch has, if each takes all its glimpses.
+        timesteps_per_epoch: How many environment steps it has.
+        stop_signal: Set it to make training stop after the current update.
+    """
+
+    def __init__(self, run: RunFolder, config: TrainConfig, agent: Any) -> None:
+        self.run = run
+        self.config = config
+        self.agent = agent
+        self.stop_signal: signal.Signals | None = None
+        self._validation_env = evaluation_env(config.task, "val", **config.agent.env_options)
+        num_items = len(load_dataset(config.task.dataset, "train"))
+        self.episodes_per_epoch = max(1, num_items // config.batch_size) * config.batch_size
+        self.timesteps_per_epoch = self.episodes_per_epoch * self._validation_env.task.num_glimpses
+        # Rows beyond the training state are of an epoch that will be repeated.
+        self.rows = [
+            row for row in run.read_metrics() if row["timesteps"] <= self.agent.num_timesteps
+        ]
+
+    @classmethod
+    @abstractmethod
+    def new_agent(cls, config: TrainConfig) -> Any:
+        """Returns an agent that has not learned yet; a ValueError says what it cannot be."""
+
+    @classmethod
+    @abstractmethod
+    def read_training_state(cls, path: Path, config: TrainConfig) -> Any:
+        """Returns the agent as it was when its training state was written.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
+
+    @abstractmethod
+    def write_model(self, path: Path) -> None:
+        """Writes what `predict` needs."""
+
+    @abstractmethod
+    def write_training_state(self, path: Path) -> None:
+        """Writes the agent and all that learning on needs."""
+
+    @abstractmethod
+    def learn_epochs(self, progress: Progress) -> None:
+        """Learns the epochs that are left, with `finish_epoch` after each."""
+
+    @classmethod
+    def start(cls, run: RunFolder, config: TrainConfig) -> Self:
+        """Returns a trainer with a new agent."""
+        return cls(run, config, cls.new_agent(config))
+
+    @classmethod
+    def resume(cls, run: RunFolder) -> Self:
+        """Returns a trainer that goes on after the last whole epoch of a run.
+
+        Raises:
+            ValueError: The folder's configuration or training state is damaged.
+        """
+        config = run.read_config()
+        if not run.latest.exists():  # stopped within the first epoch
+            return cls.start(run, config)
+        return cls(run, config, cls.read_training_state(run.latest, config))
+
+    @property
+    def total_timesteps(self) -> int:
+        """How many environment steps all epochs have."""
+        return self.config.epochs * self.timesteps_per_epoch
+
+    def train(self, progress: Progress) -> None:
+        """Trains the epochs that are left, or until `stop_signal` is set."""
+        self._epoch_began = time.perf_counter()
+        with SummaryWriter(str(self.run.tensorboard), purge_step=len(self.rows) + 1) as self._board:
+            self.learn_epochs(progress)
+
+    def finish_epoch(self, learned: dict[str, float], progress: Progress) -> None:
+        """Writes what an epoch leaves behind, and last the training state, which counts it.
+
+        Args:
+            learned: The metrics of the epoch's learning.
+            progress: Who is told.
+        """
+        seconds = time.perf_counter() - self._epoch_began
+        epoch = self.agent.num_timesteps // self.timesteps_per_epoch
+        row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **learned, **self._validate()}
+        best_so_far = max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0)
+        if row["val_accuracy"] > best_so_far:
+            self.write_model(self.run.best)
+        self.rows.append(row)
+        self.run.write_metrics(self.rows)
+        self.write_training_state(self.run.latest)
+        self._board.add_scalar("images_per_second", learned["episodes"] / seconds, epoch)
+        for name, value in row.items():
+            self._board.add_scalar(name, value, epoch)
+        progress.on_epoch(row)
+        self._epoch_began = time.perf_counter()
+
+    def _validate(self) -> dict[str, float]:
+        evaluation = evaluate(self.agent, self._validation_env)
+        accuracy = {"val_accuracy": evaluation.accuracy}
+        if evaluation.probabilities is None:
+            return accuracy
+        return {"val_cross_entropy": evaluation.cross_entropy, **accuracy}
+
+
+def training_env(config: TrainConfig, autoreset_mode: AutoresetMode) -> GlimpseVectorEnv:
+    """Returns the environments to learn in.
+
+    Args:
+        config: What is trained.
+        autoreset_mode: As the algorithm needs it.
+
+    Raises:
+        ValueError: The scenes to train on have another size than those to be tested on.
+    """
+    env = make_env(
+        config.task,
+        "train",
+        num_envs=config.batch_size,
+        autoreset_mode=autoreset_mode,
+        **config.task.training_scene,
+        **config.agent.env_options,
+    )
+    tested = evaluation_env(config.task, "val").task.image_size
+    if env.task.image_size != tested:
+        raise ValueError(
+            f"train_scene={config.task.train_scene!r} makes images of {env.task.image_size} "
+            f"pixels, those to be tested on have {tested}; give another --train-scene, or None"
+        )
+    return env
