@@ -21,9 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 
 from agents.files import replace_atomically
-from experiments.benchmark_plots import plot_glimpse_curves, plot_learning_curves
+from agents.full_image import NETWORKS
+from experiments.benchmark_plots import plot_gaze_maps, plot_glimpse_curves, plot_learning_curves
 from experiments.contenders import (
     DESCRIPTIONS,
     PPO,
@@ -33,7 +35,7 @@ from experiments.contenders import (
 )
 from experiments.evaluate import evaluate, evaluation_env, wilson_interval
 from experiments.presets import find_preset
-from experiments.render import draw_gaze
+from experiments.render import draw_gaze, gaze_centres, mean_image
 from experiments.run_folder import read_json, write_json
 from ram_env.validation import require_integer
 
@@ -42,6 +44,7 @@ SOME_FAILED = 1
 # finished cells of its own to go by.
 STEPS_PER_SECOND = {PPO: 3_500.0, "mlp": 300_000.0, "cnn": 50_000.0}
 REINFORCE_STEPS_PER_SECOND = 80_000.0
+GAZE = "gaze.npy"  # of a cell: where it looked at the test images, in pixels
 QUICK_AGENTS = "ram,ram-scan,ram-random,ram-center,ppo"
 QUICK_EPOCHS = 1
 QUICK_SEEDS = 2
@@ -189,6 +192,7 @@ class Benchmark:
         evaluation = evaluate(trained.agent, env)
         glimpses = float(np.isfinite(evaluation.locations[..., 0]).sum(axis=1).mean())
         draw_gaze(folder / "gaze.png", env, evaluation)
+        np.save(folder / GAZE, gaze_centres(env, evaluation).astype(np.float32))
         result = {
             "accuracy": evaluation.accuracy,
             "num_images": len(evaluation.labels),
@@ -227,6 +231,19 @@ class Benchmark:
             if results:
                 plot_learning_curves(results, self.folder / f"learning-{task}.png")
                 plot_glimpse_curves(results, self.folder / f"glimpses-{task}.png")
+                self._draw_gazes(task)
+
+    def _draw_gazes(self, task: str) -> None:
+        """Draws where each agent looks on a task, of the first seed that is finished."""
+        centres: dict[str, NDArray[np.float64]] = {}
+        for cell in self.cells:
+            path = self.folder_of(cell) / GAZE
+            looks = cell.task == task and cell.agent not in NETWORKS
+            if looks and self.result_of(cell) is not None and cell.agent not in centres:
+                centres[cell.agent] = np.load(path).astype(np.float64)
+        if centres:
+            env = evaluation_env(find_preset(task).task, "test")
+            plot_gaze_maps(centres, mean_image(env), self.folder / f"gaze-{task}.png")
 
 
 class Row(NamedTuple):

@@ -1,4 +1,4 @@
-"""Charts of a benchmark: how fast each agent learns, and what each further glimpse is worth."""
+"""Charts of a benchmark: how fast agents learn, what each glimpse is worth, where they look."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from experiments.plots import begin_chart, new_figure, save_figure, use_log_scale
+from experiments.plots import (
+    begin_chart,
+    draw_heat,
+    draw_mean_image,
+    new_figure,
+    save_figure,
+    use_log_scale,
+)
 
 Results = Mapping[str, Sequence[dict[str, Any]]]
 Floats = NDArray[np.float64]
@@ -20,6 +27,8 @@ Floats = NDArray[np.float64]
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8a8a8a"]
 WIDTH, HEIGHT = 9.4, 4.4  # inches
 SHADE = 0.18
+MAP_SIDE = 1.15  # inches
+NAME_WIDTH = 0.9  # of the agents, at the left of their maps
 LOWEST_ERROR = 0.1  # percent: where a logarithmic axis puts 0
 
 
@@ -69,6 +78,31 @@ def plot_glimpse_curves(results: Results, path: str | os.PathLike[str]) -> None:
         _draw_seeds(axes, np.arange(1.0, errors.shape[1] + 1), errors, agent, colour)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes)
+    save_figure(figure, path)
+
+
+def plot_gaze_maps(
+    centres: Mapping[str, Floats], mean_image: Floats, path: str | os.PathLike[str]
+) -> None:
+    """Draws where each agent looks, a row of maps for each, a map for each glimpse, as PNG.
+
+    Args:
+        centres: For each agent the centres of its glimpses, see `plots.plot_gaze`.
+        mean_image: The mean of the images, `(height, width)` or `(height, width, channels)`.
+        path: The file to make or to replace.
+    """
+    grey = mean_image if mean_image.ndim == 2 else mean_image.mean(axis=-1)
+    columns = max(points.shape[1] for points in centres.values())
+    figure = new_figure(NAME_WIDTH + columns * MAP_SIDE, (len(centres) + 0.3) * MAP_SIDE)
+    panels = figure.subplots(len(centres), columns, squeeze=False)
+    titles = [[f"glimpse {glimpse + 1}" for glimpse in range(columns)]]
+    titles += [[""] * columns] * (len(centres) - 1)
+    for row, heads, (agent, points) in zip(panels, titles, centres.items(), strict=True):
+        for axes, title in zip(row, heads, strict=True):
+            draw_mean_image(axes, grey, title)
+        for axes, places in zip(row, points.swapaxes(0, 1), strict=False):
+            draw_heat(axes, places, (grey.shape[0], grey.shape[1]))
+        row[0].set_ylabel(agent, rotation=0, ha="right", va="center")
     save_figure(figure, path)
 
 

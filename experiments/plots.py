@@ -27,6 +27,8 @@ from ram_env.rendering import SCALE_COLOURS
 
 __all__ = [
     "begin_chart",
+    "draw_heat",
+    "draw_mean_image",
     "new_figure",
     "plot_gaze",
     "plot_losses",
@@ -331,7 +333,7 @@ def plot_gaze(
 
     Args:
         locations: Centres `(x, y)` of the glimpses in pixels from the image's top-left edge,
-            `(num_episodes, num_glimpses, 2)`.
+            `(num_episodes, num_glimpses, 2)`; NaN where an episode had been answered before.
         mean_image: The mean of the images, drawn in grey behind the map, `(height, width)` or
             `(height, width, channels)`.
         path: The file to make or to replace.
@@ -349,8 +351,8 @@ def plot_gaze(
     figure, panels = _new_panels(num_glimpses, grey.shape[0] / grey.shape[1])
     for step, axes in enumerate(panels):
         points = locations[:, step].astype(np.float64)
-        _draw_background(axes, grey, f"glimpse {step + 1}")
-        _draw_heat(axes, points, (grey.shape[0], grey.shape[1]))
+        draw_mean_image(axes, grey, f"glimpse {step + 1}")
+        draw_heat(axes, points, (grey.shape[0], grey.shape[1]))
         _draw_mean(axes, points, glimpse_side)
     _write_footer(
         figure,
@@ -382,8 +384,8 @@ def _write_footer(figure: Figure, text: str) -> None:
     figure.supxlabel(textwrap.fill(text, room), color=_MUTED, fontsize=_SMALL_FONT_SIZE)
 
 
-def _draw_background(axes: Axes, grey: Numbers, title: str) -> None:
-    """Draws the mean image `(height, width)`, and takes away all that it does not need."""
+def draw_mean_image(axes: Axes, grey: Numbers, title: str) -> None:
+    """Draws the mean image `(height, width)` in grey, without axes, below a title."""
     height, width = grey.shape
     brightest = _IMAGE_DIMMING * (float(grey.max()) or 1.0)
     axes.imshow(
@@ -400,8 +402,12 @@ def _draw_background(axes: Axes, grey: Numbers, title: str) -> None:
     axes.set_title(title, loc="left", color=_INK, fontsize=_FONT_SIZE, fontweight="bold")
 
 
-def _draw_heat(axes: Axes, points: Floats, image_size: tuple[int, int]) -> None:
-    """Draws how often points `(n, 2)` lie where, the more opaque the more often."""
+def draw_heat(axes: Axes, points: Floats, image_size: tuple[int, int]) -> None:
+    """Draws how often points `(n, 2)` lie where, the more opaque the more often.
+
+    Points that are NaN, of episodes that were answered before, are left out.
+    """
+    points = points[np.isfinite(points[:, 0])]
     height, width = image_size
     density = _density(points, image_size)
     colours = colormaps[_HEAT](density)
@@ -440,6 +446,10 @@ def _blur_matrix(size: int) -> Floats:
 
 def _draw_mean(axes: Axes, points: Floats, glimpse_side: int) -> None:
     """Draws the finest scale's square at the mean of points `(n, 2)`; mean and spread below."""
+    points = points[np.isfinite(points[:, 0])]
+    if not len(points):
+        axes.set_xlabel("nobody looked", loc="left", color=_MUTED, fontsize=_SMALL_FONT_SIZE)
+        return
     (x, y), (x_std, y_std) = points.mean(axis=0), points.std(axis=0)
     colour = np.array(SCALE_COLOURS[0]) / np.iinfo(np.uint8).max
     corner = (x - glimpse_side / 2, y - glimpse_side / 2)

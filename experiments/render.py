@@ -110,10 +110,21 @@ def play_frames(env: gym.Env[Any, Any], agent: Agent, index: int) -> Iterator[ND
 
 def draw_gaze(path: Path, env: GlimpseVectorEnv, evaluation: Evaluation) -> None:
     """Writes a heat map of where the agent looks, for each time step."""
-    images = _first_images(env, min(env.num_envs, len(evaluation.labels)))
-    sensor, task = env.task.sensor, env.task
-    centres = sensor.centres(task.image_size, evaluation.locations * task.location_range)
-    plot_gaze(centres, images.mean(axis=0), path, glimpse_side=task.patch_size)
+    centres = gaze_centres(env, evaluation)
+    plot_gaze(centres, mean_image(env), path, glimpse_side=env.task.patch_size)
+
+
+def gaze_centres(env: GlimpseVectorEnv, evaluation: Evaluation) -> NDArray[np.float64]:
+    """Returns where the agent looked, `(x, y)` in pixels of the image, `(N, T, 2)`, or NaN."""
+    locations = evaluation.locations * env.task.location_range
+    return env.task.sensor.centres(env.task.image_size, locations)
+
+
+def mean_image(env: GlimpseVectorEnv) -> NDArray[np.float64]:
+    """Returns the mean of the first images of the environments' split, one of each of them."""
+    images = _first_images(env, min(env.num_envs, len(env.task.items)))
+    mean: NDArray[np.float64] = images.mean(axis=0)
+    return mean
 
 
 def _first_images(env: GlimpseVectorEnv, count: int) -> NDArray[np.uint8]:

@@ -101,6 +101,8 @@ def test_every_agent_of_the_house_is_trained_tested_and_drawn(tmp_path: Path) ->
     assert float(rows["ram"]["images"]) == float(rows["ram"]["timesteps"]) / 3
     for name in ("learning-tiny.png", "glimpses-tiny.png"):
         assert Image.open(tmp_path / name).size > (1000, 400)
+    width, height = Image.open(tmp_path / "gaze-tiny.png").size
+    assert height > width  # six agents that look below each other, three glimpses side by side
 
 
 def test_what_is_finished_is_not_run_again(tmp_path: Path, agents: dict[str, list[Any]]) -> None:
