@@ -10,6 +10,18 @@ from agents.hyperparameters import ALGORITHMS, Hyperparameters, ReinforceHyperpa
 from ram_env import ENVIRONMENTS
 from ram_env.validation import require_choice, require_integer
 
+SceneName = Literal[
+    "plain",
+    "translated",
+    "cluttered",
+    "cluttered-100",
+    "shifted",
+    "distorted",
+    "distorted-translated",
+    "distorted-cluttered",
+    "distorted-cluttered-100",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
@@ -32,11 +44,10 @@ class TaskConfig:
     location_range: float | None = None
     """Farthest reachable offset from the centre, as a fraction of half the image's side."""
 
-    train_scene: Literal["plain", "shifted", "translated", "cluttered", "cluttered-100"] | None = (
-        None
-    )
+    train_scene: SceneName | None = None
     """Scenes to train on, where they differ from those to be tested on: shifted moves the training
-    images by up to a pixel, so that the classifier does not learn them by heart."""
+    images by up to a pixel, distorted also turns and bends them, so that the classifier does not
+    learn them by heart."""
 
     def __post_init__(self) -> None:
         """Checks the id; the environment checks the rest."""

@@ -9,13 +9,14 @@ Source: Mnih et al. 2014 (arXiv 1406.6247), section 4.1: translated and cluttere
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from ram_env.distortion import Distortion
 from ram_env.validation import require_choice, require_integer
 
 Images = NDArray[np.uint8]
@@ -224,12 +225,50 @@ class ClutteredScene:
         return scenes
 
 
-SCENES: dict[str, Scene] = {
-    "plain": PlainScene(),
-    "shifted": ShiftedScene(max_shift=1),
+@dataclass(frozen=True)
+class DistortedScene:
+    """Another scene of a distorted item, for training; clutter is as it was.
+
+    Args:
+        scene: What is made of the distorted item.
+        distortion: How far it is distorted.
+    """
+
+    scene: Scene
+    distortion: Distortion = field(default_factory=Distortion)
+
+    @property
+    def uses_others(self) -> bool:
+        """Whether the scene shows pieces of other items."""
+        return self.scene.uses_others
+
+    @property
+    def num_uniforms(self) -> int:
+        """The distortion's, and then the scene's."""
+        return self.distortion.num_uniforms + self.scene.num_uniforms
+
+    def image_shape(self, item_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Returns the shape of the scene's images."""
+        return self.scene.image_shape(item_shape)
+
+    def compose(self, items: Images, uniforms: Uniforms, others: Others) -> Images:
+        """Returns the scenes of the items, distorted as the first numbers say."""
+        count = self.distortion.num_uniforms
+        distorted = self.distortion.apply(items, uniforms[:, :count])
+        return self.scene.compose(distorted, uniforms[:, count:], others)
+
+
+_PAPERS: dict[str, Scene] = {
     "translated": TranslatedScene(size=60),
     "cluttered": ClutteredScene(size=60, num_pieces=4),
     "cluttered-100": ClutteredScene(size=100, num_pieces=8),
+}
+SCENES: dict[str, Scene] = {
+    "plain": PlainScene(),
+    **_PAPERS,
+    "shifted": ShiftedScene(max_shift=1),
+    "distorted": DistortedScene(PlainScene()),
+    **{f"distorted-{name}": DistortedScene(scene) for name, scene in _PAPERS.items()},
 }
 
 

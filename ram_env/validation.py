@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Collection
 from typing import Any
@@ -15,6 +16,13 @@ def require_integer(name: str, value: object, *, at_least: int) -> None:
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < at_least:  # type: ignore[operator]
         raise ValueError(f"{name}={value!r} is not an integer of at least {at_least}")
+
+
+def require_number(name: str, value: object, *, at_least: float) -> None:
+    """Raises a ValueError unless `value` is a finite number (no bool) of at least `at_least`."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not at_least <= float(value) < math.inf:  # type: ignore[arg-type]
+        raise ValueError(f"{name}={value!r} is not a number of at least {at_least:g}")
 
 
 def require_choice(name: str, value: object, choices: Collection[str]) -> None:

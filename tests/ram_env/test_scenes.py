@@ -10,6 +10,8 @@ import pytest
 from ram_env import (
     ClutteredScene,
     Dataset,
+    DistortedScene,
+    Distortion,
     GlimpseEnv,
     GlimpseVectorEnv,
     PlainScene,
@@ -444,3 +446,14 @@ def test_shifted_colour_items_keep_their_layout():
 def test_a_shift_that_is_none_is_refused(max_shift):
     with pytest.raises(ValueError, match=f"max_shift={max_shift!r}"):
         ShiftedScene(max_shift=max_shift)
+
+
+def test_a_distorted_scene_distorts_the_item_and_then_makes_the_scene():
+    items = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    scene = DistortedScene(TranslatedScene(20), Distortion(grid_size=3))
+    uniforms = np.random.default_rng(1).random((3, scene.num_uniforms))
+    assert scene.num_uniforms == (6 + 2 * 3 * 3) + 2
+    assert scene.image_shape((8, 8)) == (20, 20)
+    distorted = scene.distortion.apply(items, uniforms[:, :-2])
+    expected = TranslatedScene(20).compose(distorted, uniforms[:, -2:], None)
+    np.testing.assert_array_equal(scene.compose(items, uniforms, None), expected)
