@@ -1,5 +1,6 @@
 """Hard visual attention as a Gymnasium environment. Importing this registers the ids."""
 
+from ram_env.catch import CatchEnv, CatchVectorEnv
 from ram_env.datasets import Dataset, load_dataset
 from ram_env.distortion import Distortion
 from ram_env.env import GlimpseEnv
@@ -17,6 +18,8 @@ from ram_env.vector_env import GlimpseVectorEnv
 
 __all__ = [
     "ENVIRONMENTS",
+    "CatchEnv",
+    "CatchVectorEnv",
     "ClutteredScene",
     "Dataset",
     "DistortedScene",

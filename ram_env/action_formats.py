@@ -21,7 +21,8 @@ class Decision(NamedTuple):
     Attributes:
         location: Where to look next, `(x, y)` in [-1, 1], `(*batch, 2)`; any value where
             `answers_now`, as nothing is looked at any more.
-        label: The class named, int64 `(*batch,)`, `NO_ANSWER` where none is.
+        label: The class named, int64 `(*batch,)`, `NO_ANSWER` where none is; in tasks where
+            something else is chosen, such as a move, that.
         answers_now: Whether the episode ends with this action even if glimpses are left.
     """
 
@@ -61,29 +62,35 @@ class ActionFormat(Protocol):
 class DictActions:
     """`{"location": (x, y) in [-1, 1], "label": class}`; the label counts at the last step only.
 
-    Numbers of any real type will do as a location, and integers of any type as a label.
+    Numbers of any real type will do as a location, and integers of any type as a label. Where
+    something else than a class is chosen, it has another `name`.
     """
 
     num_classes: int
     grid_size: int  # of no use here; all formats are made alike
+    name: str = "label"
 
     @property
     def space(self) -> spaces.Dict:
         """`Dict(location=Box(-1, 1, (2,), float32), label=Discrete(num_classes))`."""
         return spaces.Dict(
-            location=spaces.Box(-1, 1, (2,), np.float32), label=spaces.Discrete(self.num_classes)
+            {
+                "location": spaces.Box(-1, 1, (2,), np.float32),
+                self.name: spaces.Discrete(self.num_classes),
+            }
         )
 
     def decode(self, action: Any, batch_shape: tuple[int, ...]) -> Decision:
         """See `ActionFormat.decode`."""
         try:
-            location, label = action["location"], action["label"]
+            location, label = action["location"], action[self.name]
         except (TypeError, KeyError, IndexError):
             raise ValueError(
-                f"action={action!r} is not a dict with the keys 'location' and 'label'"
+                f"action={action!r} is not a dict with the keys 'location' and {self.name!r}"
             ) from None
         locations = _require_locations("action['location']", location, (*batch_shape, 2))
-        labels = _require_integers("action['label']", label, batch_shape, (self.num_classes,))
+        name = f"action[{self.name!r}]"
+        labels = _require_integers(name, label, batch_shape, (self.num_classes,))
         return Decision(locations, labels, np.zeros(batch_shape, bool))
 
 

@@ -1,4 +1,4 @@
-"""GlimpseEnv: image classification through a moving fovea, as a Gymnasium environment."""
+"""The single environments: what all of them do, and GlimpseEnv, image classification."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from ram_env.classification import ClassificationEpisodes
 from ram_env.datasets import DatasetSource
-from ram_env.episodes import Episodes, Observation
+from ram_env.episodes import Episodes, Info, Observation
 from ram_env.reset_options import requested_index, require_known_options
 from ram_env.task import GlimpseTask
 from ram_env.validation import require_choice, require_probabilities
@@ -20,7 +21,102 @@ RENDER_FPS = 2
 ONLY_ROW = np.array([0])
 
 
-class GlimpseEnv(gym.Env[Observation, Any]):
+class TaskEnv(gym.Env[Observation, Any]):
+    """One environment of a task: the Gymnasium part, which all tasks have in common.
+
+    Args:
+        episodes: The task's episodes, room for one of them.
+        render_mode: None, `"rgb_array"` or `"ansi"`.
+
+    Raises:
+        ValueError: There is no such render mode.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": list(RENDER_MODES),
+        "render_fps": RENDER_FPS,
+    }
+
+    def __init__(self, episodes: Episodes, render_mode: str | None) -> None:
+        if render_mode is not None:
+            require_choice("render_mode", render_mode, RENDER_MODES)
+        self.render_mode = render_mode
+        self._episodes = episodes
+        self.observation_space = episodes.task.observation_space  # type: ignore[assignment]
+        self.action_space = episodes.task.action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Starts an episode; `options={"index": i}` chooses the item, where there are items.
+
+        Raises:
+            ValueError: An unknown option, or an index that there is not.
+        """
+        require_known_options(options, allowed=("index",))
+        index = requested_index(options, 1, self._episodes.task.num_items)
+        super().reset(seed=seed)
+        if seed is not None:
+            self._episodes.restart_order()
+        self._episodes.start(ONLY_ROW, [self.np_random], index)
+        return self._observation(), self._info()
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Does what the action says.
+
+        Raises:
+            ResetNeeded: No episode is running.
+            ValueError: The action is not in the action space.
+        """
+        if self._episodes.glimpses_taken[0] == 0 or self._episodes.ended[0]:
+            raise ResetNeeded("no episode is running (none yet, or it has ended): call reset()")
+        decision = self._episodes.task.actions.decode(action, ())
+        outcome = self._episodes.act(ONLY_ROW, decision.take(np.newaxis))
+        terminated = len(outcome.rows) == 1
+        info = self._info()
+        if terminated:
+            info |= _only_row(outcome.info)
+        reward = float(info.get("is_success", False))
+        return self._observation(), reward, terminated, False, info
+
+    def render(self) -> Any:
+        """Returns the current frame, a text, or None, as `render_mode` says.
+
+        Raises:
+            ResetNeeded: There has been no episode yet.
+        """
+        if self._episodes.glimpses_taken[0] == 0:
+            raise ResetNeeded("there is nothing to render yet: call reset()")
+        return None if self.render_mode is None else self._episodes.render(0, self.render_mode)
+
+    @property
+    def belief(self) -> NDArray[np.float64]:
+        """Probabilities of the choices for `render` to show, of the classes say, `(K,)`.
+
+        They are NaN again after the next glimpse.
+        """
+        belief: NDArray[np.float64] = self._episodes.belief[0]
+        return belief
+
+    @belief.setter
+    def belief(self, probabilities: NDArray[np.floating[Any]]) -> None:
+        self._episodes.belief[0] = require_probabilities(
+            probabilities, (self._episodes.task.num_choices,)
+        )
+
+    def _observation(self) -> Observation:
+        return {name: rows[0] for name, rows in self._episodes.observe(ONLY_ROW).items()}
+
+    def _info(self) -> dict[str, Any]:
+        return _only_row(self._episodes.info(ONLY_ROW))
+
+
+def _only_row(info: Info) -> dict[str, Any]:
+    """Returns the info of the only row, as plain numbers."""
+    return {name: values[0].item() for name, values in info.items()}
+
+
+class GlimpseEnv(TaskEnv):
     """Say which class an image is of, having seen only a few glimpses of it.
 
     ## Description
@@ -88,80 +184,8 @@ class GlimpseEnv(gym.Env[Observation, Any]):
         (1, 8, 8)
     """
 
-    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
-        "render_modes": list(RENDER_MODES),
-        "render_fps": RENDER_FPS,
-    }
-
     def __init__(
         self, dataset: DatasetSource = "mnist", *, render_mode: str | None = None, **options: Any
     ) -> None:
-        if render_mode is not None:
-            require_choice("render_mode", render_mode, RENDER_MODES)
-        self.render_mode = render_mode
         self.task = GlimpseTask.from_options(dataset, options)
-        self.observation_space = self.task.observation_space  # type: ignore[assignment]
-        self.action_space = self.task.action_space
-        self._episodes = Episodes(self.task, num_envs=1)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Starts an episode; `options={"index": i}` chooses the item.
-
-        Raises:
-            ValueError: An unknown option, or an index that the split does not have.
-        """
-        require_known_options(options, allowed=("index",))
-        index = requested_index(options, 1, len(self.task.items))
-        super().reset(seed=seed)
-        if seed is not None:
-            self._episodes.restart_order()
-        self._episodes.start(ONLY_ROW, [self.np_random], index)
-        return self._observation(), self._info()
-
-    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Looks where the action says or, after the last glimpse, answers.
-
-        Raises:
-            ResetNeeded: No episode is running.
-            ValueError: The action is not in the action space.
-        """
-        if self._episodes.glimpses_taken[0] == 0 or self._episodes.ended[0]:
-            raise ResetNeeded("no episode is running (none yet, or it has ended): call reset()")
-        decision = self.task.actions.decode(action, ())
-        outcome = self._episodes.act(ONLY_ROW, decision.take(np.newaxis))
-        terminated = len(outcome.rows) == 1
-        info = self._info()
-        if terminated:
-            info["label"] = int(outcome.labels[0])
-            info["prediction"] = int(outcome.predictions[0])
-            info["is_success"] = bool(outcome.is_success[0])
-        reward = float(info.get("is_success", False))
-        return self._observation(), reward, terminated, False, info
-
-    def render(self) -> Any:
-        """Returns the current frame, a text, or None, as `render_mode` says.
-
-        Raises:
-            ResetNeeded: There has been no episode yet.
-        """
-        if self._episodes.glimpses_taken[0] == 0:
-            raise ResetNeeded("there is nothing to render yet: call reset()")
-        return None if self.render_mode is None else self._episodes.render(0, self.render_mode)
-
-    @property
-    def belief(self) -> NDArray[np.float64]:
-        """Class probabilities for `render` to show, `(K,)`; NaN again after the next glimpse."""
-        belief: NDArray[np.float64] = self._episodes.belief[0]
-        return belief
-
-    @belief.setter
-    def belief(self, probabilities: NDArray[np.floating[Any]]) -> None:
-        self._episodes.belief[0] = require_probabilities(probabilities, (self.task.num_classes,))
-
-    def _observation(self) -> Observation:
-        return {name: rows[0] for name, rows in self._episodes.observe(ONLY_ROW).items()}
-
-    def _info(self) -> dict[str, Any]:
-        return {"index": int(self._episodes.index[0])}
+        super().__init__(ClassificationEpisodes(self.task, num_envs=1), render_mode)

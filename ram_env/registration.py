@@ -6,8 +6,8 @@ from typing import Any
 
 import gymnasium as gym
 
-# The paper's tasks (Mnih et al. 2014, section 4.1 and its tables); Foveated is the sensor of
-# FGLab's example, whose unit of location is 13 pixels on an image of 28.
+# The paper's classification (Mnih et al. 2014, section 4.1 and its tables); Foveated is the sensor
+# of FGLab's example, whose unit of location is 13 pixels on an image of 28.
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "ram_env/MNIST-v0": {"scene": "plain", "num_glimpses": 6, "patch_size": 8, "num_scales": 1},
     "ram_env/FoveatedMNIST-v0": {
@@ -39,10 +39,12 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
         "grid_size": 25,
     },
 }
+# The paper's dynamic task (section 4.2), which has its numbers as defaults.
+CATCH = "ram_env/Catch-v0"
 
 
 def register_environments() -> None:
-    """Registers every id of the table with Gymnasium."""
+    """Registers every id with Gymnasium."""
     for env_id, kwargs in ENVIRONMENTS.items():
         gym.register(
             env_id,
@@ -50,3 +52,8 @@ def register_environments() -> None:
             vector_entry_point="ram_env.vector_env:GlimpseVectorEnv",
             kwargs=kwargs,
         )
+    gym.register(
+        CATCH,
+        entry_point="ram_env.catch:CatchEnv",
+        vector_entry_point="ram_env.catch:CatchVectorEnv",
+    )

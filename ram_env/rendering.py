@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["SCALE_COLOURS", "render_frame", "render_text"]
+__all__ = ["SCALE_COLOURS", "Verdict", "render_frame", "render_text"]
 
 Colour: TypeAlias = tuple[int, int, int]
 Paint: TypeAlias = Colour | tuple[int, int, int, int]  # with an alpha
@@ -119,6 +119,18 @@ _PATH_MARKS = "123456789abcdefghijklmnopqrstuvwxyz"
 # --------------------------------------------------------------------------------- public functions
 
 
+class Verdict(NamedTuple):
+    """How an episode went.
+
+    Attributes:
+        text: In words.
+        is_success: Whether it went well; None where that is not known.
+    """
+
+    text: str
+    is_success: bool | None
+
+
 def render_frame(
     image: Pixels,
     fixations: Numbers,
@@ -129,6 +141,8 @@ def render_frame(
     belief: Numbers | None = None,
     label: int | None = None,
     prediction: int | None = None,
+    verdict: Verdict | None = None,
+    names: Sequence[str] | None = None,
     width: int = _REFERENCE_WIDTH,
 ) -> Pixels:
     """Draws one moment of an episode as an RGB frame.
@@ -148,6 +162,8 @@ def render_frame(
         belief: Class probabilities, `(num_classes,)`. Without them their place stays empty.
         label: The true class. It is shown, so it is to be given at the end only.
         prediction: The answer, -1 if the episode ended without one, None before its end.
+        verdict: How the episode went; None: as label and prediction say.
+        names: What the classes, or whatever else is chosen, are called; None: their numbers.
         width: Width of the frame in pixels.
 
     Returns:
@@ -160,11 +176,12 @@ def render_frame(
     pixels = _as_rgb(image)
     layout = _layout(_check_width(width), pixels.shape[1], pixels.shape[0])
     canvas = _Canvas(_Rect(0, 0, layout.width, layout.height), _BACKGROUND)
-    _draw_header(canvas, layout, _progress_text(len(fixations), num_glimpses), label, prediction)
+    verdict = verdict or _class_verdict(label, prediction)
+    _draw_header(canvas, layout, _progress_text(len(fixations), num_glimpses), verdict)
     _draw_progress(canvas, layout, len(fixations), num_glimpses)
     _draw_image(canvas, layout, pixels, fixations, boxes)
     _draw_retina(canvas, layout, _patches(glimpse), boxes)
-    _draw_belief(canvas, layout, belief, label, prediction)
+    _draw_belief(canvas, layout, belief, names, label, prediction)
     return canvas.to_array()
 
 
@@ -178,6 +195,8 @@ def render_text(
     belief: Numbers | None = None,
     label: int | None = None,
     prediction: int | None = None,
+    verdict: Verdict | None = None,
+    names: Sequence[str] | None = None,
 ) -> str:
     """Draws one moment of an episode in characters, for a terminal of 80 columns.
 
@@ -194,6 +213,8 @@ def render_text(
         belief: Class probabilities, `(num_classes,)`.
         label: The true class, at the end only.
         prediction: The answer, -1 for none, at the end only.
+        verdict: How the episode went, at the end only.
+        names: What the classes, or whatever else is chosen, are called.
 
     Returns:
         Lines of at most 80 characters, without colour codes and without a line break at the end.
@@ -202,12 +223,13 @@ def render_text(
         ValueError: An array has another shape than these.
     """
     _check_shapes(fixations, boxes, glimpse)
-    status = [_progress_text(len(fixations), num_glimpses), _verdict(label, prediction)]
+    said = _verdict(label, prediction) if verdict is None else verdict.text
+    status = [_progress_text(len(fixations), num_glimpses), said]
     lines = [
         *_text_scene(_as_rgb(image), fixations, boxes),
         *_text_retina(_patches(glimpse), boxes),
         " | ".join(part for part in status if part),
-        *_text_belief(belief),
+        *_text_belief(belief, names),
     ]
     return "\n".join(line.rstrip()[:_TEXT_COLUMNS] for line in lines)
 
@@ -265,6 +287,19 @@ def _verdict(label: int | None, prediction: int | None) -> str:
     if label is not None:
         parts.append(f"is {label}")
     return ", ".join(parts)
+
+
+def _class_verdict(label: int | None, prediction: int | None) -> Verdict:
+    """Returns the verdict of an answer; of a right one the truth needs no words."""
+    if label is None or prediction is None:
+        return Verdict(_verdict(label, prediction), None)
+    is_right = prediction == label
+    return Verdict(_verdict(None if is_right else label, prediction), is_right)
+
+
+def _numbers(belief: Numbers) -> list[str]:
+    """Returns the names of classes that have none: their numbers."""
+    return [str(number) for number in range(len(belief))]
 
 
 def _likeliest(belief: Numbers, count: int) -> list[int]:
@@ -543,22 +578,18 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 # ------------------------------------------------------------------------------------------- header
 
 
-def _draw_header(
-    canvas: _Canvas, layout: _Layout, progress: str, label: int | None, prediction: int | None
-) -> None:
+def _draw_header(canvas: _Canvas, layout: _Layout, progress: str, verdict: Verdict) -> None:
     """Writes how far the episode is at the left and, at its end, how it went at the right."""
     size = max(_HEADER_FONT * layout.unit, _MIN_FONT)
     left, _, right, bottom = layout.header
     middle = (bottom - layout.small_gap) / 2
     canvas.text((left, middle), progress, size, _TEXT)
-    if label is None or prediction is None:
-        canvas.text((right, middle), _verdict(label, prediction), size, _TEXT, "right")
-    elif prediction != label:
-        canvas.text((right, middle), _verdict(label, prediction), size, _WRONG, "right")
-    else:
+    if verdict.is_success:
         _draw_tick(canvas, (right - size / 2, middle), size)
-        answer = _verdict(None, prediction)
-        canvas.text((right - _TICK_WIDTH * size, middle), answer, size, _RIGHT, "right")
+        canvas.text((right - _TICK_WIDTH * size, middle), verdict.text, size, _RIGHT, "right")
+    else:
+        colour = _TEXT if verdict.is_success is None else _WRONG
+        canvas.text((right, middle), verdict.text, size, colour, "right")
 
 
 def _draw_tick(canvas: _Canvas, centre: Point, size: float) -> None:
@@ -671,9 +702,9 @@ def _draw_retina(canvas: _Canvas, layout: _Layout, patches: list[Pixels], boxes:
 
 @dataclass(frozen=True)
 class _Bar:
-    """One class: its number, its probability in [0, 1] and how to show them."""
+    """One class: its name, its probability in [0, 1] and how to show them."""
 
-    class_number: int
+    name: str
     probability: float
     colour: Colour
     is_chosen: bool
@@ -684,21 +715,25 @@ def _draw_belief(
     canvas: _Canvas,
     layout: _Layout,
     belief: Numbers | None,
+    names: Sequence[str] | None,
     label: int | None,
     prediction: int | None,
 ) -> None:
     """Draws the class probabilities as bars, the answer (the likeliest class) standing out."""
-    area = _draw_title(canvas, layout, layout.belief, "class probabilities")
+    title = "class probabilities" if names is None else "probabilities"
+    area = _draw_title(canvas, layout, layout.belief, title)
     if belief is None:
         middle = area.top + layout.line_height / 2
         canvas.text((area.left, middle), "not given", layout.font_size, _BAR)
         return
-    bars = _bars(belief, label, prediction)
+    bars = _bars(belief, names or _numbers(belief), label, prediction)
     for bar, row in zip(bars, _bar_rows(layout, area, len(bars)), strict=True):
-        _draw_bar(canvas, layout, row, bar, max(len(str(bar.class_number)) for bar in bars))
+        _draw_bar(canvas, layout, row, bar, max(len(bar.name) for bar in bars))
 
 
-def _bars(belief: Numbers, label: int | None, prediction: int | None) -> list[_Bar]:
+def _bars(
+    belief: Numbers, names: Sequence[str], label: int | None, prediction: int | None
+) -> list[_Bar]:
     """Returns the bars: all in order of class, or if too many the top ones, likeliest first."""
     belief = np.clip(np.nan_to_num(belief), 0.0, 1.0)
     chosen = int(np.argmax(belief)) if prediction in (None, _NO_ANSWER) else prediction
@@ -713,7 +748,7 @@ def _bars(belief: Numbers, label: int | None, prediction: int | None) -> list[_B
         ]
     return [
         _Bar(
-            class_number=number,
+            name=names[number],
             probability=float(belief[number]),
             colour=_RIGHT if number == label else emphasis if number == chosen else _BAR,
             is_chosen=number == chosen,
@@ -738,10 +773,10 @@ def _bar_rows(layout: _Layout, area: _Rect, count: int) -> list[_Rect]:
     return rows
 
 
-def _draw_bar(canvas: _Canvas, layout: _Layout, row: _Rect, bar: _Bar, max_digits: int) -> None:
-    """Draws the mark of the true class, the class number, the bar and its percentage."""
+def _draw_bar(canvas: _Canvas, layout: _Layout, row: _Rect, bar: _Bar, max_letters: int) -> None:
+    """Draws the mark of the true class, the class's name, the bar and its percentage."""
     size, middle = layout.font_size, row.middle[1]
-    number_right = row.left + size * (_MARK_WIDTH + max_digits * _DIGIT_WIDTH)
+    number_right = row.left + size * (_MARK_WIDTH + max_letters * _DIGIT_WIDTH)
     has_percentage = row.width > size * _MIN_PERCENT_ROW
     track_right = row.right - size * _PERCENT_WIDTH if has_percentage else row.right
     half = row.height * _BAR_TO_ROW / 2
@@ -749,7 +784,7 @@ def _draw_bar(canvas: _Canvas, layout: _Layout, row: _Rect, bar: _Bar, max_digit
     canvas.fill(track, _TRACK)
     canvas.fill(track._replace(right=track.left + bar.probability * track.width), bar.colour)
     ink = bar.colour if bar.is_true or bar.is_chosen else _MUTED
-    canvas.text((number_right, middle), str(bar.class_number), size, ink, "right")
+    canvas.text((number_right, middle), bar.name, size, ink, "right")
     if has_percentage:
         canvas.text((row.right, middle), f"{bar.probability:.0%}", size, ink, "right")
     if bar.is_true:
@@ -825,8 +860,9 @@ def _shade(pixels: Pixels, max_columns: int, max_rows: int) -> NDArray[np.str_]:
     return shades
 
 
-def _text_belief(belief: Numbers | None) -> list[str]:
+def _text_belief(belief: Numbers | None, names: Sequence[str] | None) -> list[str]:
     if belief is None:
         return []
+    names = names or _numbers(belief)
     likeliest = _likeliest(belief, _TEXT_TOP_CLASSES)
-    return ["belief " + ", ".join(f"{number}: {belief[number]:.0%}" for number in likeliest)]
+    return ["belief " + ", ".join(f"{names[number]}: {belief[number]:.0%}" for number in likeliest)]

@@ -26,13 +26,18 @@ def requested_index(
     Args:
         options: A reset's options; the index is one integer for all, or one for each environment.
         num_envs: How many environments there are.
-        num_items: How many items the split has.
+        num_items: How many items the split has; 0 where a task has no items.
 
     Raises:
         ValueError: Not integers, of another shape, or not in the split.
     """
     if not options or options.get("index") is None:
         return None
+    if not num_items:
+        raise ValueError(
+            f"options['index']={options['index']!r}: this task has no items to choose from; its "
+            "episodes are chosen by seed"
+        )
     index = as_array(options["index"])
     if index.dtype.kind not in "iu" or index.shape not in ((), (num_envs,)):
         raise ValueError(

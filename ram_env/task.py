@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,8 +29,86 @@ LARGEST_EXTENT = 4
 SCENE_SEEDS = {"val": 1406, "test": 6247}
 
 
+class Task(ABC):
+    """What every task tells its episodes and environments.
+
+    Attributes:
+        num_glimpses: Glimpses an episode has, the one that `reset` returns included.
+        patch_size: Side of every patch in values, see `GlimpseSensor`.
+        num_scales: How many concentric squares are seen at once.
+        scale_factor: By how much the side grows from one scale to the next.
+        location_range: What an action's location is multiplied by, in (0, 1].
+    """
+
+    num_glimpses: int
+    patch_size: int
+    num_scales: int
+    scale_factor: int
+    location_range: float
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of an episode's image, `(height, width[, channels])`."""
+
+    @property
+    @abstractmethod
+    def num_items(self) -> int:
+        """How many items a reset can choose from by `options={"index": i}`; 0: there are none."""
+
+    @property
+    @abstractmethod
+    def num_choices(self) -> int:
+        """How many values the discrete part of an action has."""
+
+    @property
+    @abstractmethod
+    def actions(self) -> ActionFormat:
+        """The action space and what its actions mean."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """The height and width of an episode's image in pixels."""
+        return self.image_shape[0], self.image_shape[1]
+
+    @cached_property
+    def sensor(self) -> GlimpseSensor:
+        """What cuts the glimpses."""
+        return GlimpseSensor(self.patch_size, self.num_scales, self.scale_factor)
+
+    @cached_property
+    def action_space(self) -> gym.Space[Any]:
+        """The action space of a single environment."""
+        return self.actions.space
+
+    @cached_property
+    def observation_space(self) -> spaces.Dict:
+        """The observation space of a single environment."""
+        channels = self.image_shape[2:]
+        patches = (self.num_scales, self.patch_size, self.patch_size, *channels)
+        return spaces.Dict(
+            glimpse=spaces.Box(0, 1, patches, np.float32),
+            location=spaces.Box(-1, 1, (2,), np.float32),
+        )
+
+    def _require_sensible_glimpse(self) -> None:
+        coarsest = self.sensor.extents[-1]
+        longer_side = max(self.image_size)
+        if self.patch_size > longer_side:
+            raise ValueError(
+                f"patch_size={self.patch_size} is larger than the image's longer side, "
+                f"{longer_side} pixels: a glimpse would show everything; give at most {longer_side}"
+            )
+        if coarsest > LARGEST_EXTENT * longer_side:
+            raise ValueError(
+                f"num_scales={self.num_scales} with scale_factor={self.scale_factor} and "
+                f"patch_size={self.patch_size} gives a square of {coarsest} pixels, more than "
+                f"{LARGEST_EXTENT} times the image's longer side, {longer_side}; give fewer scales"
+            )
+
+
 @dataclass(frozen=True, eq=False)
-class GlimpseTask:
+class GlimpseTask(Task):
     """What the agent is asked; the options of `GlimpseEnv` and `GlimpseVectorEnv`, checked.
 
     Args:
@@ -119,44 +198,29 @@ class GlimpseTask:
         return find_scene(self.scene)
 
     @cached_property
-    def sensor(self) -> GlimpseSensor:
-        """What cuts the glimpses."""
-        return GlimpseSensor(self.patch_size, self.num_scales, self.scale_factor)
-
-    @cached_property
     def image_shape(self) -> tuple[int, ...]:
         """The shape of an episode's image, `(height, width[, channels])`."""
         return self.scene_maker.image_shape(self.items.image_shape)
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """The height and width of an episode's image in pixels."""
-        return self.image_shape[0], self.image_shape[1]
+    def num_items(self) -> int:
+        """How many items the split has."""
+        return len(self.items)
 
     @cached_property
     def num_classes(self) -> int:
         """How many classes the answer is one of."""
         return self.items.num_classes
 
+    @property
+    def num_choices(self) -> int:
+        """The choice is the class."""
+        return self.num_classes
+
     @cached_property
     def actions(self) -> ActionFormat:
         """The action space and what its actions mean."""
         return ACTION_FORMATS[self.action_format](self.num_classes, self.grid_size)
-
-    @cached_property
-    def action_space(self) -> gym.Space[Any]:
-        """The action space of a single environment."""
-        return self.actions.space
-
-    @cached_property
-    def observation_space(self) -> spaces.Dict:
-        """The observation space of a single environment."""
-        channels = self.image_shape[2:]
-        patches = (self.num_scales, self.patch_size, self.patch_size, *channels)
-        return spaces.Dict(
-            glimpse=spaces.Box(0, 1, patches, np.float32),
-            location=spaces.Box(-1, 1, (2,), np.float32),
-        )
 
     @cached_property
     def fixed_scenes(self) -> NDArray[np.float64] | None:
@@ -168,21 +232,6 @@ class GlimpseTask:
             return None
         generator = np.random.Generator(np.random.PCG64(SCENE_SEEDS[self.split]))
         return generator.random((len(self.items), self.scene_maker.num_uniforms))
-
-    def _require_sensible_glimpse(self) -> None:
-        coarsest = self.sensor.extents[-1]
-        longer_side = max(self.image_size)
-        if self.patch_size > longer_side:
-            raise ValueError(
-                f"patch_size={self.patch_size} is larger than the image's longer side, "
-                f"{longer_side} pixels: a glimpse would show everything; give at most {longer_side}"
-            )
-        if coarsest > LARGEST_EXTENT * longer_side:
-            raise ValueError(
-                f"num_scales={self.num_scales} with scale_factor={self.scale_factor} and "
-                f"patch_size={self.patch_size} gives a square of {coarsest} pixels, more than "
-                f"{LARGEST_EXTENT} times the image's longer side, {longer_side}; give fewer scales"
-            )
 
 
 def _require_fraction(name: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""GlimpseVectorEnv: many glimpse environments stepped at once by array operations."""
+"""The vector environments: many stepped at once by array operations, whatever their task."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from ram_env.classification import ClassificationEpisodes
 from ram_env.datasets import DatasetSource
 from ram_env.env import RENDER_FPS, RENDER_MODES
 from ram_env.episodes import Episodes, Observation, Outcome, Rows
@@ -21,20 +22,19 @@ from ram_env.reset_options import (
     require_known_options,
 )
 from ram_env.task import GlimpseTask
-from ram_env.validation import require_choice, require_integer, require_probabilities
+from ram_env.validation import require_choice, require_probabilities
 
 VectorStep = tuple[
     Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
 ]
 
 
-class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
-    """`num_envs` times `GlimpseEnv`, with the same task, rules and options.
+class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
+    """Many environments of a task, side by side: the Gymnasium part, which all tasks share.
 
-    Sub-environment `i`, reset with seed `s`, does exactly what a `GlimpseEnv` reset with seed `s`
-    does, given the same actions (in the random order; the sequential order deals the items out to
-    the sub-environments as they reset). Observations, infos and seeds have the form that
-    Gymnasium's `SyncVectorEnv` gives them; every array returned is new.
+    Sub-environment `i`, reset with seed `s`, does exactly what a single environment reset with seed
+    `s` does, given the same actions. Observations, infos and seeds have the form that Gymnasium's
+    `SyncVectorEnv` gives them; every array returned is new.
 
     Autoreset modes (also in `metadata["autoreset_mode"]`):
     - `NEXT_STEP` (default): the step after the end ignores the action and returns the new
@@ -46,23 +46,12 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
     Every action must be in the action space, also one that an autoreset ignores.
 
     Args:
-        dataset: What is to be classified, see `load_dataset`.
-        num_envs: How many sub-environments.
+        episodes: The task's episodes, as many as there are to be sub-environments.
         autoreset_mode: An `AutoresetMode` or its value (`"NextStep"`, `"SameStep"`, `"Disabled"`).
         render_mode: None, `"rgb_array"` or `"ansi"`.
-        **options: The other fields of `GlimpseTask`, as in `GlimpseEnv`.
 
     Raises:
-        ValueError: An option's value is not allowed.
-        TypeError: There is no such option.
-
-    Example:
-        >>> import gymnasium as gym
-        >>> import ram_env
-        >>> envs = gym.make_vec("ram_env/MNIST-v0", num_envs=16)
-        >>> observations, infos = envs.reset(seed=0)
-        >>> observations["glimpse"].shape
-        (16, 1, 8, 8)
+        ValueError: There is no such mode.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -72,27 +61,19 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
     }
 
     def __init__(
-        self,
-        dataset: DatasetSource = "mnist",
-        *,
-        num_envs: int = 1,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        render_mode: str | None = None,
-        **options: Any,
+        self, episodes: Episodes, autoreset_mode: AutoresetMode | str, render_mode: str | None
     ) -> None:
-        require_integer("num_envs", num_envs, at_least=1)
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES)
-        self.num_envs = num_envs
+        self._episodes = episodes
+        self.num_envs = num_envs = episodes.num_envs
         self.render_mode = render_mode
         self.autoreset_mode = _find_autoreset_mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
-        self.task = GlimpseTask.from_options(dataset, options)
-        self.single_observation_space = self.task.observation_space
-        self.single_action_space = self.task.action_space
+        self.single_observation_space = episodes.task.observation_space
+        self.single_action_space = episodes.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._episodes = Episodes(self.task, num_envs)
         seeded = [seeding.np_random() for _ in range(num_envs)]
         self._generators = [generator for generator, _ in seeded]
         self._seeds = [seed for _, seed in seeded]
@@ -120,7 +101,7 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
             ResetNeeded: A mask leaves out a sub-environment that was never reset.
         """
         require_known_options(options, allowed=("index", "reset_mask"))
-        index = requested_index(options, self.num_envs, len(self.task.items))
+        index = requested_index(options, self.num_envs, self._episodes.task.num_items)
         rows = requested_rows(options, self.num_envs)
         seeds = requested_seeds(seed, self.num_envs)
         self._require_started(np.delete(np.arange(self.num_envs), rows))
@@ -133,7 +114,7 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
         return self._observe_all(), self._item_info(rows)
 
     def step(self, actions: Any) -> VectorStep:
-        """Looks or answers in every sub-environment, see `GlimpseEnv.step`.
+        """Does what the actions say in every sub-environment.
 
         Args:
             actions: A batch of actions, in `action_space`.
@@ -154,7 +135,7 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
                 f"the episodes of sub-environments {to_reset.tolist()} have ended: reset them, "
                 "e.g. with options={'reset_mask': terminations}"
             )
-        decision = self.task.actions.decode(actions, (self.num_envs,))
+        decision = self._episodes.task.actions.decode(actions, (self.num_envs,))
         outcome = self._episodes.act(acting, decision.take(acting))
         if len(to_reset):
             self._start(to_reset)
@@ -186,7 +167,7 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
 
     @property
     def belief(self) -> NDArray[np.float64]:
-        """Class probabilities for `render` to show, `(num_envs, K)`.
+        """Probabilities of the choices for `render` to show, of the classes say, `(num_envs, K)`.
 
         A row is NaN again after the next glimpse there.
         """
@@ -194,7 +175,7 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
 
     @belief.setter
     def belief(self, probabilities: NDArray[np.floating[Any]]) -> None:
-        shape = (self.num_envs, self.task.num_classes)
+        shape = (self.num_envs, self._episodes.task.num_choices)
         self._episodes.belief[:] = require_probabilities(probabilities, shape)
 
     @property  # type: ignore[misc]
@@ -219,14 +200,9 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
         infos = self._item_info(np.arange(self.num_envs))
         if len(ended) == 0:
             return infos
-        ending = {
-            "label": outcome.labels,
-            "prediction": outcome.predictions,
-            "is_success": outcome.is_success,
-        }
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            return infos | self._spread(ended, ending)
-        final_info = self._spread(ended, {"index": self._episodes.index[ended], **ending})
+            return infos | self._spread(ended, outcome.info)
+        final_info = self._spread(ended, self._episodes.info(ended) | outcome.info)
         final_obs = self._final_observations(ended)
         self._start(ended)
         return {
@@ -246,7 +222,7 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
         return final
 
     def _item_info(self, rows: Rows) -> dict[str, Any]:
-        return self._spread(rows, {"index": self._episodes.index[rows]})
+        return self._spread(rows, self._episodes.info(rows))
 
     def _spread(self, rows: Rows, values: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """Returns each array laid out over all sub-environments, with its mask under `_name`."""
@@ -265,6 +241,45 @@ class GlimpseVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
     def _require_started(self, rows: Rows) -> None:
         if not self._episodes.glimpses_taken[rows].all():
             raise ResetNeeded("a sub-environment has had no episode yet: call reset() first")
+
+
+class GlimpseVectorEnv(TaskVectorEnv):
+    """`num_envs` times `GlimpseEnv`, with the same task, rules and options.
+
+    See `TaskVectorEnv` for how sub-environments are seeded and reset. With `order="sequential"`
+    they get the items dealt out as they reset.
+
+    Args:
+        dataset: What is to be classified, see `load_dataset`.
+        num_envs: How many sub-environments.
+        autoreset_mode: An `AutoresetMode` or its value (`"NextStep"`, `"SameStep"`, `"Disabled"`).
+        render_mode: None, `"rgb_array"` or `"ansi"`.
+        **options: The other fields of `GlimpseTask`, as in `GlimpseEnv`.
+
+    Raises:
+        ValueError: An option's value is not allowed.
+        TypeError: There is no such option.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import ram_env
+        >>> envs = gym.make_vec("ram_env/MNIST-v0", num_envs=16)
+        >>> observations, infos = envs.reset(seed=0)
+        >>> observations["glimpse"].shape
+        (16, 1, 8, 8)
+    """
+
+    def __init__(
+        self,
+        dataset: DatasetSource = "mnist",
+        *,
+        num_envs: int = 1,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.task = GlimpseTask.from_options(dataset, options)
+        super().__init__(ClassificationEpisodes(self.task, num_envs), autoreset_mode, render_mode)
 
 
 def _find_autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
