@@ -26,15 +26,19 @@ class Rollout(NamedTuple):
             class where it is supervised, locations where the gaze is not learned.
         baselines: The return that was expected after each glimpse, `(T, B)`.
         class_logits: `(T, B, K)`.
-        labels: The true classes, int64 `(B,)`.
+        labels: The true classes, int64 `(B,)`; None in tasks of moves.
         returns: The undiscounted sum of an episode's rewards, `(B,)`.
+        move_log_probs: In tasks of moves, which count after every glimpse as an answer does after
+            the last one: their log-probability, `(T, B)`. `class_logits` are of moves then, and
+            `log_probs` of locations alone.
     """
 
     log_probs: Tensor
     baselines: Tensor
     class_logits: Tensor
-    labels: Tensor
+    labels: Tensor | None
     returns: Tensor
+    move_log_probs: Tensor | None = None
 
 
 class Losses(NamedTuple):
@@ -54,25 +58,46 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
     - Baseline: the mean square of `return - baseline_t`, over time and batch.
     - Classification, hybrid: cross-entropy, after the last glimpse or the mean over all. From the
       reward alone: REINFORCE of the class, less its entropy (Williams and Peng 1991), without
-      which one class is soon named for ever.
+      which one class is soon named for ever. Of moves: the same, summed over time.
     """
     errors = hyperparameters.reward_scale * rollout.returns - rollout.baselines
     advantages = errors.detach()
     terms = -(rollout.log_probs * advantages).mean(dim=1)
     reinforce = terms[:-1].sum()
     baseline = errors.square().mean()
-    if hyperparameters.loss == "hybrid":
+    if rollout.move_log_probs is not None:
+        classification = _reinforce_choices(
+            rollout.move_log_probs, rollout.class_logits, advantages, hyperparameters
+        )
+    elif rollout.labels is not None and hyperparameters.loss == "hybrid":
         first = 0 if hyperparameters.supervise == "every" else -1
         logits = rollout.class_logits[first:]
         classification = cross_entropy(
             logits.flatten(end_dim=1), rollout.labels.repeat(len(logits))
         )
     else:
-        log_softmax = rollout.class_logits[-1].log_softmax(dim=-1)
-        entropy = -(log_softmax.exp() * log_softmax).sum(dim=-1).mean()
-        classification = terms[-1] - hyperparameters.entropy_weight * entropy
+        classification = _reinforce_choices(
+            rollout.log_probs[-1:], rollout.class_logits[-1:], advantages[-1:], hyperparameters
+        )
     total = classification + hyperparameters.reinforce_weight * reinforce + baseline
     return Losses(total, classification, reinforce, baseline)
+
+
+def _reinforce_choices(
+    log_probs: Tensor, logits: Tensor, advantages: Tensor, hyperparameters: ReinforceHyperparameters
+) -> Tensor:
+    """Returns REINFORCE of choices, less their entropy: batch means, summed over time.
+
+    Args:
+        log_probs: Of what was chosen, `(C, B)`.
+        logits: Of all there was to choose from, `(C, B, K)`.
+        advantages: How much better than expected it went, `(C, B)`.
+        hyperparameters: With the weight of the entropy.
+    """
+    reinforce = -(log_probs * advantages).mean(dim=1).sum()
+    log_softmax = logits.log_softmax(dim=-1)
+    entropy = -(log_softmax.exp() * log_softmax).sum(dim=-1).mean(dim=1).sum()
+    return reinforce - hyperparameters.entropy_weight * entropy
 
 
 def gaussian_log_prob(sample: Tensor, mean: Tensor, std: float) -> Tensor:

@@ -9,6 +9,7 @@ Shapes: `T` glimpses of an episode, `B` episodes side by side (`num_envs`), `K` 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -33,12 +34,15 @@ class UpdateMetrics(NamedTuple):
 
     Attributes:
         loss: What was minimised.
-        classification_loss: Of the classes: cross-entropy, or REINFORCE and entropy.
+        classification_loss: Of the classes: cross-entropy, or REINFORCE and entropy. Of moves: the
+            latter.
         reinforce_loss: REINFORCE of the locations.
         baseline_loss: The baseline's mean square error.
-        cross_entropy: Of the classes after the last glimpse, whether it was minimised or not.
+        cross_entropy: Of the classes after the last glimpse, whether it was minimised or not; NaN
+            of moves, which have no labels.
         reward: Mean return of the rollout's episodes.
-        accuracy: How often the likeliest class after the last glimpse was right.
+        accuracy: How often the likeliest class after the last glimpse was right; of moves, which
+            are not right or wrong by themselves, the mean return.
     """
 
     loss: float
@@ -58,7 +62,9 @@ class Reinforce:
 
     Works on any `VectorEnv` with the spaces of a glimpse environment (dict observations `glimpse`
     and `location`, dict actions `location` and `label`) whose episodes all have the same length,
-    and whose last step's info has the true `label`; it uses the public Gymnasium API only.
+    and whose last step's info has the true `label`; it uses the public Gymnasium API only. Actions
+    may have a `move` in place of the `label`: it counts at every step, and is learned from the
+    reward alone, which needs `loss="reinforce"`.
 
     Args:
         env: The environments to learn in, all their sub-environments at once.
@@ -85,6 +91,11 @@ class Reinforce:
         self.env: VectorEnv[Any, Any, Any] | None = env
 
     def _build(self, spaces_: GlimpseSpaces, hyperparameters: ReinforceHyperparameters) -> None:
+        if spaces_.choice == "move" and hyperparameters.loss == "hybrid":
+            raise ValueError(
+                "loss='hybrid' learns classes from labels, and moves have none; give "
+                "loss='reinforce', which learns them from the reward alone"
+            )
         self.hyperparameters = hyperparameters
         self.spaces = spaces_
         self.device = find_device(hyperparameters.device)
@@ -174,18 +185,18 @@ class Reinforce:
         env = self._require_env()
         observation, _ = env.reset(seed=seed)
         state = self.network.initial_state(env.num_envs, self.device)
-        states, samples, labels = [], [], []
+        states, samples, choices = [], [], []
         returns = np.zeros(env.num_envs)
         terminated = np.zeros(env.num_envs, bool)
         while not terminated.any():
             state = self.network(*self._tensors(observation), state)
             states.append(state)
             samples.append(self._sample_location(state))
-            labels.append(self._choose_label(state[0]))
+            choices.append(self._choose(state[0]))
             action = {
                 # The policy is the Gaussian; to clamp its samples into the image is the task's.
                 "location": samples[-1].clamp(-1, 1).cpu().numpy(),
-                "label": labels[-1].cpu().numpy(),
+                self.spaces.choice: choices[-1].cpu().numpy(),
             }
             self._require_finite(action["location"])
             observation, reward, terminated, truncated, info = env.step(action)
@@ -194,12 +205,20 @@ class Reinforce:
         hidden = torch.stack([state[0] for state in states])
         means = self.network.location_mean(hidden, torch.stack([state[-1] for state in states]))
         class_logits = self.network.class_logits(hidden)
+        locations = self._location_log_probs(means, torch.stack(samples))
+        chosen = self._choice_log_probs(class_logits, torch.stack(choices))
+        answers, moves, labels = chosen[-1:], None, None
+        if self.spaces.choice == "move":
+            answers, moves = torch.zeros_like(chosen[-1:]), chosen
+        else:
+            labels = torch.as_tensor(_final_labels(info), device=self.device)
         return Rollout(
-            log_probs=self._log_probs(means, torch.stack(samples), class_logits[-1], labels[-1]),
+            log_probs=torch.cat([locations[:-1], answers]),
             baselines=self.network.baseline(hidden),
             class_logits=class_logits,
-            labels=torch.as_tensor(_final_labels(info), device=self.device),
+            labels=labels,
             returns=torch.as_tensor(returns, dtype=torch.float32, device=self.device),
+            move_log_probs=moves,
         )
 
     @torch.no_grad()
@@ -219,28 +238,25 @@ class Reinforce:
         return 2 * torch.rand(shape, generator=self._generator, device=self.device) - 1
 
     @torch.no_grad()
-    def _choose_label(self, hidden: Tensor) -> Tensor:
-        """Returns classes `(B,)`: the likeliest where they are taught, sampled where explored."""
+    def _choose(self, hidden: Tensor) -> Tensor:
+        """Returns choices `(B,)`: the likeliest where they are taught, sampled where explored."""
         logits = self.network.class_logits(hidden)
         if self.hyperparameters.loss == "hybrid":
             return logits.argmax(dim=-1)
         probabilities = logits.softmax(dim=-1)
         return torch.multinomial(probabilities, 1, generator=self._generator).squeeze(-1)
 
-    def _log_probs(
-        self, means: Tensor, samples: Tensor, last_logits: Tensor, last_labels: Tensor
-    ) -> Tensor:
-        """Returns the log-probabilities of what the episodes used, see `Rollout.log_probs`."""
+    def _location_log_probs(self, means: Tensor, samples: Tensor) -> Tensor:
+        """Returns the log-probabilities of locations, `(T, B)`."""
         if self.hyperparameters.gaze == "learned":
-            log_probs = gaussian_log_prob(samples, means, self.hyperparameters.location_std)
-        else:
-            log_probs = torch.zeros_like(samples[..., 0])  # certain, whatever the weights
+            return gaussian_log_prob(samples, means, self.hyperparameters.location_std)
+        return torch.zeros_like(samples[..., 0])  # certain, whatever the weights
+
+    def _choice_log_probs(self, logits: Tensor, choices: Tensor) -> Tensor:
+        """Returns the log-probabilities of choices, `(T, B)`; zero where they are taught."""
         if self.hyperparameters.loss == "hybrid":
-            last = torch.zeros_like(last_logits[:, 0])
-        else:
-            log_softmax = last_logits.log_softmax(dim=-1)
-            last = log_softmax.gather(-1, last_labels.unsqueeze(-1)).squeeze(-1)
-        return torch.cat([log_probs[:-1], last.unsqueeze(0)])
+            return torch.zeros_like(logits[..., 0])
+        return logits.log_softmax(dim=-1).gather(-1, choices.unsqueeze(-1)).squeeze(-1)
 
     def _update(self, rollout: Rollout, losses: Losses, progress: float) -> UpdateMetrics:
         """Takes one step down the loss's gradient."""
@@ -258,9 +274,7 @@ class Reinforce:
             location=learning_rate * self.hyperparameters.location_learning_rate,
         )
         self.optimiser.step()
-        logits = rollout.class_logits[-1].detach().float()
-        cross_entropy = nn.functional.cross_entropy(logits, rollout.labels)
-        accuracy = (logits.argmax(dim=-1) == rollout.labels).float().mean()
+        cross_entropy, accuracy = _judge(rollout)
         numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy, norm]
         *metrics, norm_as_number = torch.stack(numbers).tolist()
         self._require_finite(norm_as_number)
@@ -286,13 +300,13 @@ class Reinforce:
                 both are sampled (from PyTorch's global generator).
 
         Returns:
-            `{"location": float32 (num_envs, 2), "label": int64 (num_envs,)}`, without the first
-            axis for a single observation, and the state.
+            `{"location": float32 (num_envs, 2), "label": int64 (num_envs,)}`, or `move` where the
+            environment has moves, without the first axis for a single observation, and the state.
         """
         single = np.ndim(observation["location"]) == 1
         after = self._look(observation, state, episode_start)
         logits = self.network.class_logits(after[0])
-        label = logits.argmax(dim=-1)
+        choice = logits.argmax(dim=-1)
         if self.hyperparameters.gaze != "learned":
             location = self._scripted_location(after[-1])
         else:
@@ -300,10 +314,10 @@ class Reinforce:
             if not deterministic:
                 location = location + self.hyperparameters.location_std * torch.randn_like(location)
         if not deterministic:
-            label = torch.multinomial(logits.softmax(dim=-1), 1).squeeze(-1)
+            choice = torch.multinomial(logits.softmax(dim=-1), 1).squeeze(-1)
         action = {
             "location": location.clamp(-1, 1).cpu().numpy(),
-            "label": label.cpu().numpy(),
+            self.spaces.choice: choice.cpu().numpy(),
         }
         if single:
             action = {name: values[0] for name, values in action.items()}
@@ -384,7 +398,11 @@ class Reinforce:
         try:
             hyperparameters = {**document["hyperparameters"], "device": device}
             agent._build(
-                GlimpseSpaces(tuple(document["glimpse_shape"]), document["num_classes"]),
+                GlimpseSpaces(
+                    tuple(document["glimpse_shape"]),
+                    document["num_classes"],
+                    document.get("choice", "label"),  # files before there were moves have none
+                ),
                 ReinforceHyperparameters(**hyperparameters),
             )
             agent.network.load_state_dict(
@@ -447,6 +465,7 @@ class Reinforce:
             "hyperparameters": dataclasses.asdict(self.hyperparameters),
             "glimpse_shape": list(self.spaces.glimpse_shape),
             "num_classes": self.spaces.num_classes,
+            "choice": self.spaces.choice,
         }
 
     # --- checks -------------------------------------------------------------------------------
@@ -479,6 +498,15 @@ def _require_lockstep(terminated: NDArray[np.bool_], truncated: NDArray[np.bool_
             f"{int(terminated.sum())} of {len(terminated)} terminated, "
             f"{int(truncated.sum())} truncated"
         )
+
+
+def _judge(rollout: Rollout) -> tuple[Tensor, Tensor]:
+    """Returns the cross-entropy and the accuracy of `UpdateMetrics`."""
+    logits = rollout.class_logits[-1].detach().float()
+    if rollout.labels is None:
+        return logits.new_tensor(math.nan), rollout.returns.mean()
+    accuracy = (logits.argmax(dim=-1) == rollout.labels).float().mean()
+    return nn.functional.cross_entropy(logits, rollout.labels), accuracy
 
 
 def _final_labels(info: dict[str, Any]) -> NDArray[np.int64]:

@@ -10,6 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+CHOICES = ("label", "move")
+
 
 @dataclass(frozen=True)
 class GlimpseSpaces:
@@ -17,11 +19,14 @@ class GlimpseSpaces:
 
     Attributes:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
-        num_classes: K.
+        num_classes: K; of moves where these are what is chosen.
+        choice: The name of an action's discrete part: `"label"`, an answer, which counts at the
+            last step only, or `"move"`, which counts at every step.
     """
 
     glimpse_shape: tuple[int, ...]
     num_classes: int
+    choice: str = "label"
 
     @classmethod
     def of(cls, observation: gym.Space[Any], action: gym.Space[Any]) -> GlimpseSpaces:
@@ -30,6 +35,8 @@ class GlimpseSpaces:
         Raises:
             ValueError: They are not those of a glimpse environment with dict actions.
         """
+        named = action.spaces if isinstance(action, spaces.Dict) else {}
+        choices = [name for name in CHOICES if isinstance(named.get(name), spaces.Discrete)]
         fits = (
             isinstance(observation, spaces.Dict)
             and isinstance(observation.get("glimpse"), spaces.Box)
@@ -38,15 +45,16 @@ class GlimpseSpaces:
             and isinstance(action, spaces.Dict)
             and isinstance(action.get("location"), spaces.Box)
             and action["location"].shape == (2,)
-            and isinstance(action.get("label"), spaces.Discrete)
+            and len(choices) == 1
         )
         if not fits:
             raise ValueError(
                 "the agent needs dict observations with the boxes 'glimpse' and 'location' and "
-                "dict actions with the box 'location' and the discrete 'label' "
+                "dict actions with the box 'location' and the discrete 'label' or 'move' "
                 f"(action_format='dict'), found {observation} and {action}"
             )
-        return cls(observation["glimpse"].shape, int(action["label"].n))  # type: ignore[index]
+        (choice,) = choices
+        return cls(observation["glimpse"].shape, int(action[choice].n), choice)  # type: ignore[index]
 
     def require_observation(self, observation: dict[str, NDArray[Any]]) -> None:
         """Raises a ValueError unless it is one observation of these spaces, or a batch of them."""

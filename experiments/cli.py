@@ -11,6 +11,7 @@ VERBS = {
     "evaluate": "Print and save how good a trained model is.",
     "render": "Draw a trained model at work.",
     "benchmark": "Train several agents on several tasks and compare them.",
+    "catch": "Train a Recurrent Attention Model on Catch, the paper's dynamic task.",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130

@@ -19,7 +19,8 @@ from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_p
 from experiments.plots import plot_gaze, plot_training
 from experiments.run_folder import RunFolder
 from experiments.saved_agents import load_best
-from ram_env import GlimpseEnv, GlimpseVectorEnv, load_dataset
+from ram_env import GlimpseVectorEnv, load_dataset
+from ram_env.env import TaskEnv
 
 NUM_PICTURED = 5
 NUM_ANIMATED = 3
@@ -87,16 +88,19 @@ def draw_episodes(path: Path, agent: Agent, config: TrainConfig) -> None:
     write_gif(path, frames, seconds)
 
 
-def play_frames(env: gym.Env[Any, Any], agent: Agent, index: int) -> Iterator[NDArray[np.uint8]]:
+def play_frames(
+    env: gym.Env[Any, Any], agent: Agent, index: int | None = None, *, seed: int = 0
+) -> Iterator[NDArray[np.uint8]]:
     """Yields the frames of a deterministic episode, with the agent's class probabilities if any.
 
     Args:
         env: A single environment with `render_mode="rgb_array"`.
         agent: Who plays.
-        index: The item to play on.
+        index: The item to play on, where there are items.
+        seed: The episode's.
     """
-    glimpse_env = cast(GlimpseEnv, env.unwrapped)
-    observation, _ = env.reset(seed=0, options={"index": index})
+    glimpse_env = cast(TaskEnv, env.unwrapped)
+    observation, _ = env.reset(seed=seed, options=None if index is None else {"index": index})
     class_probabilities = getattr(agent, "class_probabilities", None)
     state, terminated = None, False
     while not terminated:

@@ -12,12 +12,24 @@ import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from agents.files import replace_atomically
+from agents.hyperparameters import Hyperparameters
 from experiments.config import TrainConfig
 
 RUNS = Path("runs")
+
+
+class Configuration(Protocol):
+    """What a run is made of."""
+
+    @property
+    def agent(self) -> Hyperparameters:
+        """The agent's."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what JSON can hold."""
 
 
 class RunFolder:
@@ -47,7 +59,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
 
     @classmethod
-    def create(cls, path: Path | None, *, name: str, config: TrainConfig) -> RunFolder:
+    def create(cls, path: Path | None, *, name: str, config: Configuration) -> RunFolder:
         """Makes the folder of a new run.
 
         Args:

@@ -1,0 +1,269 @@
+"""`ram catch`: trains the Recurrent Attention Model on Catch, the paper's dynamic task.
+
+Apart from `ram train`, whose splits, labels and confusions are those of classification: Catch has
+episodes instead, chosen by their seeds, and no answer but the one that counts, caught or missed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from agents.base import Agent
+from agents.gaze import RandomGaze, WithGaze, center_gaze
+from agents.hyperparameters import ReinforceHyperparameters
+from agents.reinforce import Reinforce, UpdateMetrics
+from experiments.evaluate import wilson_interval
+from experiments.pictures import write_gif
+from experiments.plots import plot_training
+from experiments.render import play_frames
+from experiments.run_folder import RunFolder, read_json, write_json
+from ram_env import CatchVectorEnv
+from ram_env.registration import CATCH
+from ram_env.validation import require_integer
+
+# The episodes to choose by and those to report on, the same for all.
+VAL_SEEDS = range(1_000_000, 1_002_000)
+TEST_SEEDS = range(2_000_000, 2_010_000)
+EPISODES_AT_ONCE = 1_000
+STEPS_PER_EPISODE = 23
+
+NUM_ANIMATED = 5
+SECONDS_PER_GLIMPSE = 0.2
+SECONDS_AT_THE_END = 1.2
+
+AGENT = ReinforceHyperparameters(
+    loss="reinforce",
+    core="lstm",
+    glimpse_hidden_size=64,
+    location_hidden_size=64,
+    image_hidden_size=128,
+    hidden_size=128,
+    white_level=20.0,
+    location_std=0.15,
+    reinforce_weight=0.1,
+    entropy_weight=0.005,
+    learning_rate=2e-3,
+    location_learning_rate=0.1,
+    schedule="cosine",
+    max_grad_norm=1.0,
+    precision="auto",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatchConfig:
+    """A training run on Catch."""
+
+    agent: ReinforceHyperparameters = AGENT
+    epochs: int = 60
+    """How often it is validated, and the training saved."""
+    updates_per_epoch: int = 50
+    """Updates before each of these times."""
+    batch_size: int = 1024
+    """Episodes side by side, each update learns from one batch of them."""
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        for name in ("epochs", "updates_per_epoch", "batch_size"):
+            require_integer(name, getattr(self, name), at_least=1)
+
+    @property
+    def timesteps_per_epoch(self) -> int:
+        """Environment steps of an epoch."""
+        return self.updates_per_epoch * self.batch_size * STEPS_PER_EPISODE
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what JSON can hold and `from_json` takes."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> CatchConfig:
+        """Returns the configuration that `to_json` described; a ValueError if it is none."""
+        try:
+            agent = ReinforceHyperparameters(**document["agent"])
+            return cls(**{**document, "agent": agent})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the configuration of a run on Catch: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatchCommand(CatchConfig):
+    """Train the Recurrent Attention Model on Catch by REINFORCE, test it, draw it.
+
+    Writes a folder with the metrics, the best model, the state of the training and, at the end,
+    scores and pictures. `ram catch --resume FOLDER` goes on exactly after the last whole epoch.
+    """
+
+    run_dir: Path | None = None
+    """Folder for the run, new or empty; by default a new one in runs/."""
+    resume: Path | None = None
+    """Folder of a run to go on with, as it was configured: no other option goes with it."""
+
+
+class CatchTrainer:
+    """Trains an agent, and writes what there is to keep into the run folder after each epoch.
+
+    Args:
+        run: Where to write.
+        config: What to train.
+    """
+
+    def __init__(self, run: RunFolder, config: CatchConfig) -> None:
+        self.run = run
+        self.config = config
+        env = make_envs(config.batch_size, autoreset_mode="Disabled")
+        if run.latest.exists():
+            device = config.agent.device
+            self.agent = Reinforce.load_training_state(run.latest, env, device=device)
+        else:
+            self.agent = Reinforce(env, **vars(config.agent))
+        epochs_done = self.agent.num_timesteps // config.timesteps_per_epoch
+        # Rows beyond the training state are of an epoch that will be repeated.
+        self.rows = run.read_metrics()[:epochs_done]
+
+    def train(self) -> None:
+        """Trains the epochs that are left."""
+        for epoch in range(len(self.rows) + 1, self.config.epochs + 1):
+            means = self._learn_epoch(epoch)
+            caught = play(self.agent, VAL_SEEDS)
+            row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **means}
+            self._finish_epoch(row | {"val_accuracy": float(caught.mean())})
+
+    def _learn_epoch(self, epoch: int) -> dict[str, float]:
+        """Learns from one epoch's episodes and returns the means of the updates' metrics."""
+        updates: list[UpdateMetrics] = []
+        total = self.config.updates_per_epoch
+        with tqdm(total=total, desc=f"epoch {epoch}/{self.config.epochs}", leave=False) as bar:
+
+            def on_update(_agent: Reinforce, metrics: UpdateMetrics) -> None:
+                updates.append(metrics)
+                bar.set_postfix_str(f"caught={metrics.reward:.1%}", refresh=False)
+                bar.update()
+
+            self.agent.learn(
+                self.config.timesteps_per_epoch,
+                callback=on_update,
+                reset_num_timesteps=False,
+                schedule_timesteps=self.config.epochs * self.config.timesteps_per_epoch,
+            )
+        means = UpdateMetrics(*np.mean(updates, axis=0).tolist())
+        return {f"train_{name}": mean for name, mean in means._asdict().items()}
+
+    def _finish_epoch(self, row: dict[str, float]) -> None:
+        """Writes what an epoch leaves behind, and last the training state, which counts it."""
+        best_so_far = max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0)
+        if row["val_accuracy"] > best_so_far:
+            self.agent.save(self.run.best)
+        self.rows.append(row)
+        self.run.write_metrics(self.rows)
+        self.agent.save_training_state(self.run.latest)
+        print(
+            f"epoch {row['epoch']}/{self.config.epochs}: caught {row['train_reward']:.1%} while "
+            f"learning, {row['val_accuracy']:.2%} of the validation's",
+            file=sys.stderr,
+        )
+
+
+def make_envs(num_envs: int, **options: Any) -> CatchVectorEnv:
+    """Returns the environments."""
+    return cast(CatchVectorEnv, gym.make_vec(CATCH, num_envs=num_envs, **options).unwrapped)
+
+
+def play(agent: Agent, seeds: Sequence[int]) -> NDArray[np.bool_]:
+    """Plays one deterministic episode of each seed.
+
+    Returns:
+        Whether the ball was caught, `(len(seeds),)`.
+    """
+    caught = []
+    for first in range(0, len(seeds), EPISODES_AT_ONCE):
+        batch: list[int | None] = list(seeds[first : first + EPISODES_AT_ONCE])
+        env = make_envs(len(batch), autoreset_mode="Disabled")
+        observation, _ = env.reset(seed=batch)
+        state, terminated = None, np.zeros(len(batch), bool)
+        while not terminated.all():
+            action, state = agent.predict(observation, state, deterministic=True)
+            observation, _, terminated, _, info = env.step(action)
+        caught.append(info["is_success"])
+    return np.concatenate(caught)
+
+
+def score(agent: Reinforce) -> dict[str, Any]:
+    """Returns how many balls are caught in the test episodes, with scripted gazes too, for JSON."""
+    caught = play(agent, TEST_SEEDS)
+    scripted = {
+        name: float(play(WithGaze(agent, gaze), TEST_SEEDS).mean())
+        for name, gaze in (("random", RandomGaze(seed=0)), ("center", center_gaze))
+    }
+    return {
+        "num_episodes": len(caught),
+        "catch_rate": float(caught.mean()),
+        "confidence_interval_95": list(wilson_interval(int(caught.sum()), len(caught))),
+        "catch_rate_by_gaze": {"learned": float(caught.mean()), **scripted},
+    }
+
+
+def describe(scores: dict[str, Any]) -> str:
+    """Returns the scores as text for a person."""
+    low, high = scores["confidence_interval_95"]
+    gazes = [f"{name} {rate:.2%}" for name, rate in scores["catch_rate_by_gaze"].items()]
+    return (
+        f"caught {scores['catch_rate']:.2%} of {scores['num_episodes']:,} balls (95% confidence "
+        f"interval {low:.2%} to {high:.2%})\ngaze: {', '.join(gazes)}"
+    )
+
+
+def draw(run: RunFolder, agent: Reinforce) -> None:
+    """Writes the chart of the training and an animation of the first test episodes."""
+    plot_training(run.read_metrics(), run.path / "loss.png")
+    env = gym.make(CATCH, render_mode="rgb_array")
+    frames, seconds = [], []
+    for seed in TEST_SEEDS[:NUM_ANIMATED]:
+        for frame in play_frames(env, agent, seed=seed):
+            frames.append(frame)
+            seconds.append(SECONDS_PER_GLIMPSE)
+        seconds[-1] = SECONDS_AT_THE_END
+    write_gif(run.path / "episode.gif", frames, seconds)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs `ram catch`."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    command = tyro.cli(
+        CatchCommand, prog="ram catch", args=argv, config=(tyro.conf.OmitArgPrefixes,)
+    )
+    run, config = _begin(command, argv)
+    print(f"run folder: {run.path}", file=sys.stderr)
+    trainer = CatchTrainer(run, config)
+    trainer.train()
+    agent = Reinforce.load(run.best, device=config.agent.device)
+    scores = score(agent)
+    write_json(run.scores, scores)
+    print(describe(scores))
+    draw(run, agent)
+
+
+def _begin(command: CatchCommand, argv: list[str]) -> tuple[RunFolder, CatchConfig]:
+    if command.resume is not None:
+        if len(argv) > len(["--resume", "FOLDER"]):
+            raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
+        run = RunFolder(command.resume, ReinforceHyperparameters.checkpoint_suffix)
+        return run, CatchConfig.from_json(read_json(run.config))
+    names = [field.name for field in dataclasses.fields(CatchConfig)]
+    config = CatchConfig(**{name: getattr(command, name) for name in names})
+    return RunFolder.create(command.run_dir, name="catch", config=config), config
+
+
+if __name__ == "__main__":
+    main()
