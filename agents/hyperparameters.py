@@ -11,7 +11,9 @@ Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
 Schedule = Literal["constant", "linear", "cosine"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
-GazeName = Literal["learned", "scan", "random"]
+GazeName = Literal["learned", "raster", "random"]
+LocationReturn = Literal["reward", "last_log_likelihood", "mean_log_likelihood"]
+Place: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +37,20 @@ class ReinforceHyperparameters:
     """Units of the recurrent core."""
     core: Literal["rnn", "lstm"] = "rnn"
     """Recurrent core: the paper's ReLU network, or an LSTM."""
+    location_frequencies: int = 0
+    """How many octaves of sines and cosines tell where a glimpse was, beside x and y themselves (0:
+    the paper's). With them, places a pixel apart are easy to tell."""
     gaze: GazeName = "learned"
-    """Where it looks: where it learns to, along the scan path (with `scan_radius` 0, at the
-    centre), or anywhere, as in the paper's random glimpses. All else is learned in the same way."""
+    """Where it looks: where it learns to, along the raster, or anywhere, as in the paper's random
+    glimpses. All else is learned in the same way."""
+    raster: tuple[Place, ...] = ()
+    """Places (x, y) that the gaze begins with, before it learns to depart from them: one after each
+    glimpse, and again from the first after the last; none: the centre, as in the paper."""
     location_std: float = 0.1
     """Standard deviation of the location policy, in units of location."""
-    scan_radius: float = 0.0
-    """Radius of the circle of places that the gaze begins with, before it learns; 0: none."""
+    final_location_std: float | None = None
+    """What that has become, along a line, when the schedule of the learning rate ends; None: it
+    stays. A gaze is tested without noise: with little of it at the end, it is trained so, too."""
     white_level: float = 1.0
     """What white is to the network: 1, or 255 as in programs that train on bytes, such as Torch7's
     example, whose learning rates are made for that."""
@@ -51,6 +60,10 @@ class ReinforceHyperparameters:
     """Which glimpses the hybrid loss's cross-entropy is of; every gives the mean over them."""
     reward_scale: float = 1.0
     """What an episode's reward is multiplied by, for REINFORCE and its baseline."""
+    location_return: LocationReturn = "reward"
+    """What REINFORCE of the locations maximises: the reward, or the log-likelihood of the true
+    class, a signal that is never silent: after the last glimpse, or the mean over all glimpses that
+    a location is still to serve."""
     reinforce_weight: float = 1.0
     """Weight of the locations' REINFORCE term, which sums over an episode's time steps."""
     entropy_weight: float = 0.2
@@ -67,6 +80,8 @@ class ReinforceHyperparameters:
     """Weight decay."""
     schedule: Schedule = "constant"
     """How the learning rate goes from its beginning: constant, or falling to 0."""
+    averaging: float = 0.0
+    """Decay of the moving average of the weights, by which it acts outside of learning; 0: none."""
     max_grad_norm: float = 5.0
     """The gradient's norm is clipped to this."""
     seed: int = 0
@@ -78,8 +93,14 @@ class ReinforceHyperparameters:
     for it, where auto takes it. Acting is always in float32."""
 
     def __post_init__(self) -> None:
-        """Checks every value."""
+        """Checks every value; JSON's lists of places become tuples."""
         _require(self, _REINFORCE_RULES)
+        object.__setattr__(self, "raster", tuple((x, y) for x, y in self.raster))
+        if self.location_return != "reward" and self.loss == "reinforce":
+            raise ValueError(
+                f"location_return={self.location_return!r} needs the true classes, and "
+                "loss='reinforce' learns from the reward alone; give location_return='reward'"
+            )
 
     @property
     def env_options(self) -> dict[str, Any]:
@@ -183,8 +204,23 @@ def _number(text: str, is_inside: Callable[[float], bool]) -> tuple[str, Callabl
     )
 
 
+def _are_places(value: Any) -> bool:
+    """Returns whether it is a sequence of pairs of numbers in [-1, 1]."""
+    is_sequence = isinstance(value, list | tuple)
+    return is_sequence and all(
+        isinstance(place, list | tuple)
+        and len(place) == len(("x", "y"))
+        and all(isinstance(number, int | float) and -1 <= number <= 1 for number in place)
+        for place in value
+    )
+
+
 _SIZE = _integer_from(1)
 _POSITIVE = _number("a number above 0", lambda value: value > 0)
+_POSITIVE_OR_NONE = (
+    "None or a number above 0",
+    lambda value: value is None or _POSITIVE[1](value),
+)
 _NOT_NEGATIVE = _number("a number of at least 0", lambda value: value >= 0)
 _FRACTION = _number("a number of at least 0 and below 1", lambda value: 0 <= value < 1)
 
@@ -203,13 +239,16 @@ _REINFORCE_RULES: list[Rule] = [
     *_SHARED_RULES,
     ("hidden_size", *_SIZE),
     ("core", *_one_of("rnn", "lstm")),
-    ("gaze", *_one_of("learned", "scan", "random")),
+    ("location_frequencies", *_integer_from(0)),
+    ("gaze", *_one_of("learned", "raster", "random")),
+    ("raster", "a sequence of places (x, y) in [-1, 1]", _are_places),
     ("location_std", *_POSITIVE),
-    ("scan_radius", *_NOT_NEGATIVE),
+    ("final_location_std", *_POSITIVE_OR_NONE),
     ("white_level", *_POSITIVE),
     ("loss", *_one_of("hybrid", "reinforce")),
     ("supervise", *_one_of("last", "every")),
     ("reward_scale", *_POSITIVE),
+    ("location_return", *_one_of("reward", "last_log_likelihood", "mean_log_likelihood")),
     ("reinforce_weight", *_NOT_NEGATIVE),
     ("entropy_weight", *_NOT_NEGATIVE),
     ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),
@@ -217,6 +256,7 @@ _REINFORCE_RULES: list[Rule] = [
     ("momentum", *_FRACTION),
     ("weight_decay", *_NOT_NEGATIVE),
     ("schedule", *_one_of("constant", "linear", "cosine")),
+    ("averaging", *_FRACTION),
     ("precision", *_one_of("auto", "float32", "bfloat16")),
 ]
 _RECURRENT_PPO_RULES: list[Rule] = [

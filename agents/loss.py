@@ -11,10 +11,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from agents.hyperparameters import ReinforceHyperparameters
+
+LEAST_LOG_LIKELIHOOD = -5.0  # nats
 
 
 class Rollout(NamedTuple):
@@ -53,14 +56,15 @@ class Losses(NamedTuple):
 def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) -> Losses:
     """Returns the loss of a rollout (Mnih et al. 2014, equation 2 and the paragraph on hybrids).
 
-    - REINFORCE of the locations: the batch mean of `-sum_t log_prob_t * (return - baseline_t)`, in
-      which the advantage is a constant. It sums over time, so its weight grows with the glimpses.
-    - Baseline: the mean square of `return - baseline_t`, over time and batch.
+    - REINFORCE of the locations: the batch mean of `-sum_t log_prob_t * (return_t - baseline_t)`,
+      in which the advantage is a constant. It sums over time, so its weight grows with the
+      glimpses. What a return is, `location_return` says.
+    - Baseline: the mean square of `return_t - baseline_t`, over time and batch.
     - Classification, hybrid: cross-entropy, after the last glimpse or the mean over all. From the
       reward alone: REINFORCE of the class, less its entropy (Williams and Peng 1991), without
       which one class is soon named for ever. Of moves: the same, summed over time.
     """
-    errors = hyperparameters.reward_scale * rollout.returns - rollout.baselines
+    errors = returns_to_come(rollout, hyperparameters) - rollout.baselines
     advantages = errors.detach()
     terms = -(rollout.log_probs * advantages).mean(dim=1)
     reinforce = terms[:-1].sum()
@@ -81,6 +85,25 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
         )
     total = classification + hyperparameters.reinforce_weight * reinforce + baseline
     return Losses(total, classification, reinforce, baseline)
+
+
+def returns_to_come(rollout: Rollout, hyperparameters: ReinforceHyperparameters) -> Tensor:
+    """Returns what the location after each glimpse is to be praised for, `(T, B)`, a constant.
+
+    Log-likelihoods are cut off at `LEAST_LOG_LIKELIHOOD`: beyond that, one image would outweigh all
+    others. After the last glimpse there is none to come; there it is that of the answer.
+    """
+    num_glimpses = len(rollout.baselines)
+    if hyperparameters.location_return == "reward" or rollout.labels is None:
+        return (hyperparameters.reward_scale * rollout.returns).expand(num_glimpses, -1)
+    log_softmax = rollout.class_logits.detach().float().log_softmax(dim=-1)
+    labels = rollout.labels.expand(num_glimpses, -1).unsqueeze(-1)
+    likelihoods = log_softmax.gather(-1, labels).squeeze(-1).clamp(min=LEAST_LOG_LIKELIHOOD)
+    if hyperparameters.location_return == "last_log_likelihood":
+        return likelihoods[-1].expand(num_glimpses, -1)
+    sums = likelihoods.flip(0).cumsum(0).flip(0)[1:]
+    counts = torch.arange(num_glimpses - 1, 0, -1, device=sums.device).unsqueeze(-1)
+    return torch.cat([sums / counts, likelihoods[-1:]])
 
 
 def _reinforce_choices(

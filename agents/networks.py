@@ -6,6 +6,7 @@ Shapes: `B` a batch of episodes, `K` classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,15 @@ State = tuple[Tensor, ...]
 class GlimpseNetwork(nn.Module):
     """What was seen, and where: g = ReLU(W_what ReLU(V_what glimpse) + W_where ReLU(V_where l)).
 
-    The two outer products are one, of both hidden layers side by side.
+    The two outer products are one, of both hidden layers side by side. With `location_frequencies`,
+    l is `(x, y)` and their sines and cosines in octaves (Tancik et al. 2020, arXiv 2006.10739): of
+    two numbers alone, a network learns functions that are too smooth to tell neighbouring pixels.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
         glimpse_hidden_size: Units of the "what" layer.
         location_hidden_size: Units of the "where" layer.
+        location_frequencies: How many octaves of sines and cosines; 0 is the paper's.
         output_size: Units of g.
         white_level: What glimpses in [0, 1] are multiplied by.
     """
@@ -34,19 +38,26 @@ class GlimpseNetwork(nn.Module):
         white_level: float,
         glimpse_hidden_size: int,
         location_hidden_size: int,
+        location_frequencies: int = 0,
         output_size: int,
     ) -> None:
         super().__init__()
         self.white_level = white_level
+        self.octaves = math.pi * 2.0 ** torch.arange(location_frequencies)
         self.what = nn.Linear(math.prod(glimpse_shape), glimpse_hidden_size)
-        self.where = nn.Linear(2, location_hidden_size)
+        self.where = nn.Linear(2 + 4 * location_frequencies, location_hidden_size)
         self.output = nn.Linear(glimpse_hidden_size + location_hidden_size, output_size)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """Returns g `(B, output_size)` of glimpses `(B, *glimpse_shape)` at locations `(B, 2)`."""
         what = self.what(self.white_level * glimpse.flatten(1))
-        what_and_where = torch.cat([what, self.where(location)], dim=-1)
+        what_and_where = torch.cat([what, self.where(self._waves(location))], dim=-1)
         return torch.relu(self.output(torch.relu(what_and_where)))
+
+    def _waves(self, location: Tensor) -> Tensor:
+        """Returns `(x, y)` with their sines and cosines, `(B, 2 + 4 * location_frequencies)`."""
+        angles = (location.unsqueeze(-1) * self.octaves.to(location.device)).flatten(1)
+        return torch.cat([location, angles.sin(), angles.cos()], dim=-1)
 
 
 class ReluCore(nn.Module):
@@ -94,23 +105,6 @@ class LstmCore(nn.Module):
 CORES: dict[str, type[ReluCore | LstmCore]] = {"rnn": ReluCore, "lstm": LstmCore}
 
 
-GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
-
-
-def scan_path(glimpses_taken: Tensor, radius: float) -> Tensor:
-    """Returns places on a circle, a golden angle apart, so that any number of them is well spread.
-
-    Args:
-        glimpses_taken: How many glimpses there have been, `(..., 1)`.
-        radius: Of the circle, in units of location.
-
-    Returns:
-        Where the next glimpse is to be, `(x, y)`, `(..., 2)`.
-    """
-    angle = glimpses_taken * GOLDEN_ANGLE
-    return radius * torch.cat([angle.cos(), angle.sin()], dim=-1)
-
-
 class RecurrentAttention(nn.Module):
     """Glimpse network, core, and the three heads on its hidden state h_t.
 
@@ -119,8 +113,9 @@ class RecurrentAttention(nn.Module):
     baseline alone takes h_t detached. The heads take hidden states of any leading shape, so that
     those of all time steps can go through them at once.
 
-    The location head's output is an offset to a scan path that is the same for every image: the
-    gaze begins as a scan and learns where to depart from it. Radius 0 is the paper's model.
+    The location head's output is an offset to a raster of places, one for each time step, which are
+    the same for every image and learned, too: the gaze begins as a raster and learns where to
+    depart from it. A raster of the centre alone is the paper's model.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
@@ -130,7 +125,9 @@ class RecurrentAttention(nn.Module):
         image_hidden_size: Units of the glimpse network's output.
         hidden_size: Units of the core.
         core: `"rnn"` (ReLU) or `"lstm"`.
-        scan_radius: Radius of the scan path, in units of location.
+        location_frequencies: See `GlimpseNetwork`.
+        raster: Places `(x, y)`, one after each glimpse, and again from the first after the last;
+            none: the centre.
         white_level: What glimpses in [0, 1] are multiplied by.
     """
 
@@ -144,19 +141,21 @@ class RecurrentAttention(nn.Module):
         image_hidden_size: int,
         hidden_size: int,
         core: str,
-        scan_radius: float,
+        location_frequencies: int,
+        raster: Sequence[tuple[float, float]],
         white_level: float,
     ) -> None:
         super().__init__()
-        self.scan_radius = scan_radius
         self.glimpse_network = GlimpseNetwork(
             glimpse_shape,
             glimpse_hidden_size=glimpse_hidden_size,
             location_hidden_size=location_hidden_size,
+            location_frequencies=location_frequencies,
             output_size=image_hidden_size,
             white_level=white_level,
         )
         self.core = CORES[core](image_hidden_size, hidden_size)
+        self.location_raster = nn.Parameter(torch.tensor(list(raster) or [(0.0, 0.0)]))
         self.location_network = nn.Linear(hidden_size, 2)
         nn.init.zeros_(self.location_network.weight)
         nn.init.zeros_(self.location_network.bias)
@@ -192,7 +191,12 @@ class RecurrentAttention(nn.Module):
         """
         features = layer_norm(hidden, hidden.shape[-1:])
         offset: Tensor = self.location_network(features)
-        return scan_path(glimpses_taken, self.scan_radius) + offset
+        return self.raster_place(glimpses_taken) + offset
+
+    def raster_place(self, glimpses_taken: Tensor) -> Tensor:
+        """Returns which place of the raster is next, `(..., 2)`, after `(..., 1)` glimpses."""
+        index = (glimpses_taken.squeeze(-1).long() - 1) % len(self.location_raster)
+        return self.location_raster[index]
 
     def class_logits(self, hidden: Tensor) -> Tensor:
         """Returns unnormalised log-probabilities of the classes, `(..., K)`."""

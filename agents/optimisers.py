@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from agents.hyperparameters import Schedule
 from agents.networks import RecurrentAttention
 
-LOCATION_NETWORK = "location_network."
+LOCATIONS = "location_"  # how names of parameters begin that say where to look
 
 OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -26,10 +27,10 @@ OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
 def make_optimiser(
     network: RecurrentAttention, *, name: str, momentum: float, weight_decay: float
 ) -> Optimizer:
-    """Returns an optimiser of two groups: the location network's parameters, and all others.
+    """Returns an optimiser of two groups: the parameters that say where to look, and all others.
 
-    The location network learns from REINFORCE alone, and an optimiser that scales gradients away
-    (Adam) walks it along their noise at the full learning rate: it needs a rate of its own.
+    Where to look is learned from REINFORCE alone, and an optimiser that scales gradients away
+    (Adam) walks along their noise at the full learning rate: it needs a rate of its own.
 
     Args:
         network: Whose parameters.
@@ -42,18 +43,40 @@ def make_optimiser(
         "rmsprop": {"momentum": momentum},
         "adam": {"fused": True},
     }
-    location = [
-        value for key, value in network.named_parameters() if key.startswith(LOCATION_NETWORK)
-    ]
-    others = [
-        value for key, value in network.named_parameters() if not key.startswith(LOCATION_NETWORK)
-    ]
+    location = [value for key, value in network.named_parameters() if key.startswith(LOCATIONS)]
+    others = [value for key, value in network.named_parameters() if not key.startswith(LOCATIONS)]
     return OPTIMISERS[name](
         [{"params": location}, {"params": others}],
         lr=0.0,  # set at each update
         weight_decay=weight_decay,
         **extras.get(name, {}),
     )
+
+
+def clip_gradients(optimiser: Optimizer, max_norm: float) -> Tensor:
+    """Clips each group's gradient, so that REINFORCE's noise does not shrink the other's.
+
+    Returns:
+        The norm of the whole gradient, as it was.
+    """
+    norms = [
+        nn.utils.clip_grad_norm_(group["params"], max_norm) for group in optimiser.param_groups
+    ]
+    norm: Tensor = torch.stack(norms).norm()
+    return norm
+
+
+def average_weights(averaged: Any, weights: Any, num_averaged: Tensor | int, decay: float) -> None:
+    """Moves an exponential moving average on; of the first weights it is nearly their plain mean.
+
+    Args:
+        averaged: The average's tensors, as `AveragedModel` hands them to its `multi_avg_fn`.
+        weights: The weights' tensors.
+        num_averaged: How many there have been.
+        decay: Share of the old average that stays.
+    """
+    count = float(num_averaged)
+    torch._foreach_lerp_(averaged, weights, 1 - min(decay, (1 + count) / (10 + count)))
 
 
 def set_learning_rates(optimiser: Optimizer, learning_rate: float, *, location: float) -> None:

@@ -12,20 +12,28 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from agents.checkpoint import read_checkpoint, write_checkpoint
 from agents.devices import find_device, find_precision
 from agents.hyperparameters import Device, ReinforceHyperparameters
 from agents.loss import Losses, Rollout, attention_loss, gaussian_log_prob
-from agents.networks import RecurrentAttention, State, scan_path
-from agents.optimisers import decay, make_optimiser, set_learning_rates
+from agents.networks import RecurrentAttention, State
+from agents.optimisers import (
+    average_weights,
+    clip_gradients,
+    decay,
+    make_optimiser,
+    set_learning_rates,
+)
 from agents.spaces import GlimpseSpaces
 
 
@@ -76,6 +84,7 @@ class Reinforce:
 
     Attributes:
         num_timesteps: Environment steps learned from so far, in all sub-environments together.
+        location_std: The location policy's standard deviation now.
 
     Example:
         >>> import gymnasium as gym, ram_env
@@ -112,9 +121,14 @@ class Reinforce:
                 image_hidden_size=hyperparameters.image_hidden_size,
                 hidden_size=hyperparameters.hidden_size,
                 core=hyperparameters.core,
-                scan_radius=hyperparameters.scan_radius,
+                location_frequencies=hyperparameters.location_frequencies,
+                raster=hyperparameters.raster,
                 white_level=hyperparameters.white_level,
             ).to(self.device)
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=partial(average_weights, decay=hyperparameters.averaging)
+        )
+        self.location_std = hyperparameters.location_std
         self.optimiser = make_optimiser(
             self.network,
             name=hyperparameters.optimiser,
@@ -163,6 +177,7 @@ class Reinforce:
         reset_seed: int | None = env_seed >> 1  # Gymnasium counts up from it, in 32 bits
         while self.num_timesteps < end:
             progress = self.num_timesteps / (schedule_timesteps or end)
+            self.location_std = self._location_std(progress)
             with torch.autocast(self.device.type, self._dtype, self._dtype is not torch.float32):
                 rollout = self.rollout(reset_seed)
                 losses = attention_loss(rollout, self.hyperparameters)
@@ -228,12 +243,17 @@ class Reinforce:
             return self._scripted_location(state[-1])
         mean = self.network.location_mean(state[0], state[-1])
         noise = torch.randn(mean.shape, generator=self._generator, device=self.device)
-        return mean + self.hyperparameters.location_std * noise
+        return mean + self.location_std * noise
+
+    def _location_std(self, progress: float) -> float:
+        """Returns the location policy's standard deviation after `progress` of the schedule."""
+        first, last = self.hyperparameters.location_std, self.hyperparameters.final_location_std
+        return first if last is None else first + min(progress, 1.0) * (last - first)
 
     def _scripted_location(self, glimpses_taken: Tensor) -> Tensor:
         """Returns where a gaze that is not learned looks next, `(B, 2)`."""
-        if self.hyperparameters.gaze == "scan":
-            return scan_path(glimpses_taken, self.hyperparameters.scan_radius)
+        if self.hyperparameters.gaze == "raster":
+            return self.network.raster_place(glimpses_taken)
         shape = (len(glimpses_taken), 2)
         return 2 * torch.rand(shape, generator=self._generator, device=self.device) - 1
 
@@ -249,7 +269,7 @@ class Reinforce:
     def _location_log_probs(self, means: Tensor, samples: Tensor) -> Tensor:
         """Returns the log-probabilities of locations, `(T, B)`."""
         if self.hyperparameters.gaze == "learned":
-            return gaussian_log_prob(samples, means, self.hyperparameters.location_std)
+            return gaussian_log_prob(samples, means, self.location_std)
         return torch.zeros_like(samples[..., 0])  # certain, whatever the weights
 
     def _choice_log_probs(self, logits: Tensor, choices: Tensor) -> Tensor:
@@ -262,9 +282,7 @@ class Reinforce:
         """Takes one step down the loss's gradient."""
         self.optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(
-            self.network.parameters(), self.hyperparameters.max_grad_norm
-        )
+        norm = clip_gradients(self.optimiser, self.hyperparameters.max_grad_norm)
         learning_rate = self.hyperparameters.learning_rate * decay(
             self.hyperparameters.schedule, progress
         )
@@ -274,6 +292,8 @@ class Reinforce:
             location=learning_rate * self.hyperparameters.location_learning_rate,
         )
         self.optimiser.step()
+        if self.hyperparameters.averaging:
+            self.average.update_parameters(self.network)
         cross_entropy, accuracy = _judge(rollout)
         numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy, norm]
         *metrics, norm_as_number = torch.stack(numbers).tolist()
@@ -281,6 +301,13 @@ class Reinforce:
         return UpdateMetrics(*metrics)
 
     # --- acting -------------------------------------------------------------------------------
+
+    @property
+    def acting_network(self) -> RecurrentAttention:
+        """The network that acts outside of learning: the average of the weights, if there is."""
+        if not self.hyperparameters.averaging:
+            return self.network
+        return cast(RecurrentAttention, self.average.module)
 
     @torch.no_grad()
     def predict(
@@ -305,14 +332,14 @@ class Reinforce:
         """
         single = np.ndim(observation["location"]) == 1
         after = self._look(observation, state, episode_start)
-        logits = self.network.class_logits(after[0])
+        logits = self.acting_network.class_logits(after[0])
         choice = logits.argmax(dim=-1)
         if self.hyperparameters.gaze != "learned":
             location = self._scripted_location(after[-1])
         else:
-            location = self.network.location_mean(after[0], after[-1])
+            location = self.acting_network.location_mean(after[0], after[-1])
             if not deterministic:
-                location = location + self.hyperparameters.location_std * torch.randn_like(location)
+                location = location + self.location_std * torch.randn_like(location)
         if not deterministic:
             choice = torch.multinomial(logits.softmax(dim=-1), 1).squeeze(-1)
         action = {
@@ -338,7 +365,7 @@ class Reinforce:
             episode_start: As in `predict`.
         """
         after = self._look(observation, state, episode_start)
-        logits = self.network.class_logits(after[0])
+        logits = self.acting_network.class_logits(after[0])
         probabilities: NDArray[np.float32] = logits.softmax(dim=-1).cpu().numpy()
         return probabilities[0] if np.ndim(observation["location"]) == 1 else probabilities
 
@@ -353,14 +380,14 @@ class Reinforce:
         if np.ndim(observation["location"]) == 1:
             observation = {name: np.asarray(value)[None] for name, value in observation.items()}
         batch_size = len(observation["location"])
-        before = self.network.initial_state(batch_size, self.device)
+        before = self.acting_network.initial_state(batch_size, self.device)
         if state is not None:
             forget = torch.zeros(batch_size, 1, dtype=torch.bool, device=self.device)
             if episode_start is not None:
                 forget = torch.as_tensor(episode_start, device=self.device).reshape(-1, 1)
             remembered = (torch.as_tensor(part, device=self.device) for part in state)
             before = tuple(torch.where(forget, 0.0, part) for part in remembered)
-        after: State = self.network(*self._tensors(observation), before)
+        after: State = self.acting_network(*self._tensors(observation), before)
         return after
 
     def _tensors(self, observation: dict[str, NDArray[Any]]) -> tuple[Tensor, Tensor]:
@@ -371,7 +398,7 @@ class Reinforce:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model: weights, hyperparameters and spaces, in one safetensors file."""
-        write_checkpoint(path, self.network.state_dict(), self._document())
+        write_checkpoint(path, self.acting_network.state_dict(), self._document())
 
     @classmethod
     def load(
@@ -405,11 +432,12 @@ class Reinforce:
                 ),
                 ReinforceHyperparameters(**hyperparameters),
             )
-            agent.network.load_state_dict(
-                {name: tensors[name] for name in agent.network.state_dict()}
-            )
+            weights = {name: tensors[name] for name in agent.network.state_dict()}
+            agent.network.load_state_dict(weights)
+            agent.average.module.load_state_dict(weights)
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"{str(path)!r} does not hold a Reinforce agent: {error!r}") from error
+        agent.location_std = agent._location_std(progress=1.0)
         if env is not None:
             agent.set_env(env)
         return agent
@@ -430,8 +458,10 @@ class Reinforce:
             for name, value in values.items()
             if value is not None
         }
+        average = {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        tensors = {**self.network.state_dict(), **optimiser_state}
         document = {**self._document(), "num_timesteps": self.num_timesteps}
-        write_checkpoint(path, {**self.network.state_dict(), **optimiser_state}, document)
+        write_checkpoint(path, {**tensors, **average}, document)
 
     @classmethod
     def load_training_state(
@@ -457,6 +487,9 @@ class Reinforce:
                 _, index, name = key.split(".", maxsplit=2)
                 state.setdefault(int(index), {})[name] = tensor
         agent.optimiser.load_state_dict({**agent.optimiser.state_dict(), "state": state})
+        agent.average.load_state_dict(
+            {name: tensors[f"average.{name}"] for name in agent.average.state_dict()}
+        )
         return agent
 
     def _document(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ SOME_FAILED = 1
 STEPS_PER_SECOND = {PPO: 3_500.0, "mlp": 300_000.0, "cnn": 50_000.0}
 REINFORCE_STEPS_PER_SECOND = 80_000.0
 GAZE = "gaze.npy"  # of a cell: where it looked at the test images, in pixels
-QUICK_AGENTS = "ram,ram-scan,ram-random,ram-center,ppo"
+QUICK_AGENTS = "ram,ram-raster,ram-random,ram-center,ppo"
 QUICK_EPOCHS = 1
 QUICK_SEEDS = 2
 
@@ -59,7 +59,7 @@ class BenchmarkCommand:
     """
 
     agents: str = ",".join(DESCRIPTIONS)
-    """Names, separated by commas: ram, ram-reward, ram-scan, ram-random, ram-center, ppo,
+    """Names, separated by commas: ram, ram-reward, ram-raster, ram-random, ram-center, ppo,
     mlp, cnn, or package.module:function for one of yours, called with a task, seed=... and
     timesteps=..."""
     tasks: str = "fglab"

@@ -33,14 +33,14 @@ PPO = "ppo"
 REINFORCE: dict[str, dict[str, Any]] = {
     "ram": {},
     "ram-reward": {"loss": "reinforce"},
-    "ram-scan": {"gaze": "scan"},
+    "ram-raster": {"gaze": "raster"},
     "ram-random": {"gaze": "random"},
-    "ram-center": {"gaze": "scan", "scan_radius": 0.0},
+    "ram-center": {"gaze": "raster", "raster": ()},
 }
 DESCRIPTIONS = {
     "ram": "hybrid REINFORCE, as the preset has it",
     "ram-reward": "REINFORCE from the reward alone, for classes as for locations",
-    "ram-scan": "the same network, trained with a fixed raster: the scan path",
+    "ram-raster": "the same network, trained with a fixed raster, where the learned gaze begins",
     "ram-random": "the same network, trained with a random gaze",
     "ram-center": "the same network, trained with its gaze at the centre",
     PPO: "SB3's recurrent PPO, look or answer, from the reward alone",

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from agents.hyperparameters import (
     ALGORITHMS,
+    Place,
     RecurrentPPOHyperparameters,
     ReinforceHyperparameters,
 )
 from experiments.config import TaskConfig, TrainConfig
 from ram_env.validation import require_choice
 
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+
+
+def circle(*, radius: float, count: int) -> tuple[Place, ...]:
+    """Returns places on a circle, a golden angle apart: well spread, however few are used."""
+    angles = [step * GOLDEN_ANGLE for step in range(1, count + 1)]
+    return tuple((radius * math.cos(angle), radius * math.sin(angle)) for angle in angles)
+
+
 # A gaze that begins as a scan and departs from it slowly; at the common learning rate, Adam walks
 # the location network along the noise of REINFORCE until it looks at the black corners.
 AGENT = ReinforceHyperparameters(
     location_std=0.1,
-    scan_radius=0.5,
+    raster=circle(radius=0.5, count=7),
     reinforce_weight=0.1,
     learning_rate=2e-3,
     location_learning_rate=0.03,

@@ -21,6 +21,12 @@ from agents.hyperparameters import (
         ("hidden_size", True),
         ("core", "gru"),
         ("location_std", 0),
+        ("final_location_std", 0),
+        ("location_frequencies", -1),
+        ("raster", ((0.5, 2.0),)),
+        ("raster", (0.5, 0.5)),
+        ("location_return", "luck"),
+        ("averaging", 1.0),
         ("location_std", float("nan")),
         ("loss", "supervised"),
         ("supervise", "first"),
@@ -58,6 +64,16 @@ def test_bad_values_are_refused_by_name(name: str, value: object) -> None:
 def test_bad_values_of_ppo_are_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} is not ")):
         RecurrentPPOHyperparameters(**{name: value})
+
+
+def test_the_reward_alone_has_no_likelihoods_of_true_classes() -> None:
+    with pytest.raises(ValueError, match="'last_log_likelihood' needs the true classes"):
+        ReinforceHyperparameters(loss="reinforce", location_return="last_log_likelihood")
+
+
+def test_places_may_come_as_jsons_lists() -> None:
+    hyperparameters = ReinforceHyperparameters(raster=[[0.5, -1], [0, 0.25]])
+    assert hyperparameters.raster == ((0.5, -1), (0, 0.25))
 
 
 def test_unknown_hyperparameters_are_refused_by_name() -> None:

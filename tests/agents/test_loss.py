@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agents.hyperparameters import ReinforceHyperparameters
-from agents.loss import Rollout, attention_loss, gaussian_log_prob
+from agents.loss import Rollout, attention_loss, gaussian_log_prob, returns_to_come
 
 LN2 = math.log(2)
 
@@ -47,6 +47,40 @@ def test_baseline_loss_is_the_mean_square_error_over_time_and_batch() -> None:
     # (0.5^2 + 0.25^2 + 0.5^2 + 0.75^2) / 4
     losses = attention_loss(make_rollout(), ReinforceHyperparameters())
     assert losses.baseline.item() == pytest.approx(0.28125)
+
+
+def three_glimpses() -> Rollout:
+    """The true class has the odds 1 : 1, 3 : 1 and 1 : e^9 after each glimpse of one episode."""
+    logits = torch.tensor([0.0, math.log(3), -9.0]).reshape(3, 1, 1)
+    return Rollout(
+        log_probs=torch.zeros(3, 1),
+        baselines=torch.zeros(3, 1),
+        class_logits=torch.cat([logits, torch.zeros(3, 1, 1)], dim=-1),
+        labels=torch.tensor([0]),
+        returns=torch.tensor([1.0]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("location_return", "expected"),
+    [
+        ("reward", [2.0, 2.0, 2.0]),  # the scale times the return
+        ("last_log_likelihood", [-5.0, -5.0, -5.0]),  # -9 is cut off
+        # After glimpse 1 the mean over glimpses 2 and 3, after glimpse 2 that of glimpse 3.
+        ("mean_log_likelihood", [(math.log(3 / 4) - 5) / 2, -5.0, -5.0]),
+    ],
+)
+def test_what_a_location_is_praised_for(location_return: str, expected: list[float]) -> None:
+    hyperparameters = ReinforceHyperparameters(location_return=location_return, reward_scale=2.0)
+    returns = returns_to_come(three_glimpses(), hyperparameters)
+    torch.testing.assert_close(returns, torch.tensor(expected).unsqueeze(-1))
+
+
+def test_praise_by_likelihood_teaches_the_classes_nothing() -> None:
+    rollout = make_rollout()
+    hyperparameters = ReinforceHyperparameters(location_return="mean_log_likelihood")
+    attention_loss(rollout, hyperparameters).reinforce.backward()
+    assert rollout.class_logits.grad is None
 
 
 @pytest.mark.parametrize(

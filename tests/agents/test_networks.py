@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
-from agents.networks import LstmCore, RecurrentAttention, ReluCore, scan_path
+from agents.networks import LstmCore, RecurrentAttention, ReluCore
 
 CPU = torch.device("cpu")
 
 
-def make_network(core: str, scan_radius: float = 0.0) -> RecurrentAttention:
+def make_network(core: str, **options: Any) -> RecurrentAttention:
     return RecurrentAttention(
         (2, 3, 3),
         5,
@@ -19,26 +20,32 @@ def make_network(core: str, scan_radius: float = 0.0) -> RecurrentAttention:
         image_hidden_size=8,
         hidden_size=9,
         core=core,
-        scan_radius=scan_radius,
         white_level=1.0,
+        **{"raster": (), "location_frequencies": 0, **options},
     )
 
 
-def test_the_scan_path_goes_round_by_golden_angles() -> None:
-    golden = math.pi * (3 - math.sqrt(5))  # 137.5 degrees
-    places = scan_path(torch.tensor([[0.0], [1.0], [2.0]]), radius=0.5)
-    expected = [[0.5 * math.cos(n * golden), 0.5 * math.sin(n * golden)] for n in range(3)]
-    torch.testing.assert_close(places, torch.tensor(expected))
+def test_the_gaze_begins_at_the_rasters_places_in_turn_whatever_is_seen() -> None:
+    network = make_network("rnn", raster=((0.5, -0.5), (0.25, 1.0)))
+    for taken, place in ((1.0, [0.5, -0.5]), (2.0, [0.25, 1.0]), (3.0, [0.5, -0.5])):
+        means = network.location_mean(torch.randn(4, 9), torch.full((4, 1), taken))
+        torch.testing.assert_close(means, torch.tensor([place] * 4))
 
 
-def test_radius_0_begins_at_the_centre() -> None:
-    assert (scan_path(torch.arange(6.0).unsqueeze(-1), radius=0.0) == 0).all()
+def test_without_a_raster_it_begins_at_the_centre() -> None:
+    means = make_network("rnn").location_mean(torch.randn(6, 4, 9), torch.ones(6, 4, 1))
+    assert (means == 0).all()
 
 
-def test_the_gaze_begins_as_the_scan_whatever_is_seen() -> None:
-    network = make_network("rnn", scan_radius=0.4)
-    hidden, taken = torch.randn(4, 9), torch.full((4, 1), 2.0)
-    torch.testing.assert_close(network.location_mean(hidden, taken), scan_path(taken, 0.4))
+def test_where_is_told_by_octaves_of_sines_and_cosines() -> None:
+    network = make_network("rnn", location_frequencies=2).glimpse_network
+    # x = 1/4, y = -1/2 at the frequencies pi and 2 pi.
+    half = math.sqrt(1 / 2)
+    sines, cosines = [half, 1.0, -1.0, 0.0], [half, 0.0, 0.0, -1.0]
+    expected = torch.tensor([[0.25, -0.5, *sines, *cosines]])
+    waves = network._waves(torch.tensor([[0.25, -0.5]]))
+    torch.testing.assert_close(waves, expected, atol=1e-6, rtol=0)
+    assert network(torch.rand(1, 2, 3, 3), torch.tensor([[0.25, -0.5]])).shape == (1, 8)
 
 
 def test_the_relu_core_begins_by_adding_up() -> None:

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from agents.networks import RecurrentAttention
-from agents.optimisers import OPTIMISERS, decay, make_optimiser, set_learning_rates
+from agents.optimisers import (
+    OPTIMISERS,
+    average_weights,
+    clip_gradients,
+    decay,
+    make_optimiser,
+    set_learning_rates,
+)
 
 
 def make_network() -> RecurrentAttention:
@@ -16,7 +23,8 @@ def make_network() -> RecurrentAttention:
         image_hidden_size=4,
         hidden_size=4,
         core="rnn",
-        scan_radius=0.0,
+        location_frequencies=0,
+        raster=(),
         white_level=1.0,
     )
 
@@ -45,8 +53,34 @@ def test_the_location_network_has_a_learning_rate_of_its_own() -> None:
     sum(parameter.sum() for parameter in network.parameters()).backward()  # all gradients are 1
     optimiser.step()
     for name, value in network.named_parameters():
-        step = 0.25 if name.startswith("location_network") else 0.5
+        step = 0.25 if name.startswith("location_") else 0.5
         torch.testing.assert_close(value.detach(), before[name] - step)
+
+
+def test_each_groups_gradient_is_clipped_by_itself() -> None:
+    network = make_network()
+    optimiser = make_optimiser(network, name="sgd", momentum=0.0, weight_decay=0.0)
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, 0.01)
+    bias = network.location_network.bias
+    bias.grad = torch.tensor([30.0, 40.0])
+    norm = clip_gradients(optimiser, max_norm=5.0)
+    assert norm.item() == pytest.approx(50, rel=1e-3)  # as it was
+    torch.testing.assert_close(bias.grad, torch.tensor([3.0, 4.0]), rtol=1e-3, atol=0)
+    others = optimiser.param_groups[1]["params"]
+    assert all((parameter.grad == 0.01).all() for parameter in others)
+
+
+@pytest.mark.parametrize(
+    ("count", "share"),
+    [(1, 2 / 11), (8, 9 / 18), (10_000, 0.99)],  # of the old average that stays, 0.99 at most
+)
+def test_an_average_is_at_first_a_plain_mean_and_then_moves_slowly(
+    count: int, share: float
+) -> None:
+    average = [torch.tensor([1.0]), torch.tensor([10.0])]
+    average_weights(average, [torch.tensor([0.0]), torch.tensor([0.0])], count, decay=0.99)
+    torch.testing.assert_close(average, [torch.tensor([share]), torch.tensor([10 * share])])
 
 
 def test_sgd_has_nesterov_momentum() -> None:

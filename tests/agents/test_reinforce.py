@@ -57,32 +57,85 @@ def weights_of(agent: Reinforce) -> torch.Tensor:
 # --- gazes that are not learned -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("gaze", ["scan", "random"])
+RASTER = ((0.5, -0.5), (-0.25, 0.0))
+
+
+@pytest.mark.parametrize("gaze", ["raster", "random"])
 def test_a_gaze_that_is_not_learned_leaves_the_location_network_alone(
     tiny_env: GlimpseVectorEnv, gaze: str
 ) -> None:
-    agent = Reinforce(tiny_env, gaze=gaze, scan_radius=0.5, **SMALL)
+    agent = Reinforce(tiny_env, gaze=gaze, raster=RASTER, **SMALL)
     classes = agent.network.action_network.weight.detach().clone()
     before = agent.network.location_network.weight.detach().clone()
     metrics = metrics_of(agent, 3)
     assert torch.equal(agent.network.location_network.weight, before)
+    assert torch.equal(agent.network.location_raster, torch.tensor(RASTER))
     assert not torch.equal(agent.network.action_network.weight, classes)
     assert {update.reinforce_loss for update in metrics} == {0.0}
 
 
-def test_a_scan_takes_a_golden_angle_each_time_in_learning_and_in_acting(
-    tiny_env: GlimpseVectorEnv,
-) -> None:
+def test_a_raster_is_looked_along_in_learning_and_in_acting(tiny_env: GlimpseVectorEnv) -> None:
     env = Recorder(tiny_env)
-    agent = Reinforce(env, gaze="scan", scan_radius=0.5, location_std=9.0, **SMALL)
+    agent = Reinforce(env, gaze="raster", raster=RASTER, location_std=9.0, **SMALL)
     agent.rollout(seed=0)
-    angles = 2.39996323 * np.arange(1, 4)
-    expected = 0.5 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    for step, action in enumerate(env.actions):
-        np.testing.assert_allclose(action["location"], np.tile(expected[step], (4, 1)), atol=1e-5)
+    expected = [RASTER[0], RASTER[1], RASTER[0]]  # after three glimpses; the last is not used
+    for place, action in zip(expected, env.actions, strict=True):
+        np.testing.assert_allclose(action["location"], np.tile(place, (4, 1)))
     observation, _ = tiny_env.reset(seed=0)
     action, _ = agent.predict(observation)
-    np.testing.assert_allclose(action["location"], np.tile(expected[0], (4, 1)), atol=1e-5)
+    np.testing.assert_allclose(action["location"], np.tile(RASTER[0], (4, 1)))
+
+
+def test_the_noise_goes_to_its_end_along_a_line(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, location_std=0.4, final_location_std=0.1, **SMALL)
+    seen: list[float] = []
+
+    def note(agent: Reinforce, _metrics: UpdateMetrics) -> None:
+        seen.append(agent.location_std)
+
+    rollout = 4 * 3  # environments, glimpses
+    agent.learn(3 * rollout, callback=note, schedule_timesteps=2 * rollout)
+    assert seen == pytest.approx([0.4, 0.25, 0.1])  # and no further
+
+
+# --- the average of the weights -------------------------------------------------------------------
+
+
+def test_it_acts_by_the_average_of_its_weights(tiny_env: GlimpseVectorEnv, tmp_path: Path) -> None:
+    agent = Reinforce(tiny_env, averaging=0.9, **SMALL)
+    weights = [agent.network.action_network.weight.detach().clone()]
+    agent.learn(
+        3 * 4 * 3,
+        callback=lambda agent, _: weights.append(
+            agent.network.action_network.weight.detach().clone()
+        ),
+    )
+    expected = weights[1]  # the first average is the weights after the first update
+    for count, newer in enumerate(weights[2:], 1):
+        share = min(0.9, (1 + count) / (10 + count))
+        expected = share * expected + (1 - share) * newer
+    torch.testing.assert_close(agent.acting_network.action_network.weight.detach(), expected)
+    agent.save(tmp_path / "model.safetensors")
+    loaded = Reinforce.load(tmp_path / "model.safetensors")
+    observation, _ = tiny_env.reset(seed=0)
+    np.testing.assert_array_equal(
+        loaded.class_probabilities(observation), agent.class_probabilities(observation)
+    )
+
+
+def test_learning_on_goes_on_with_the_average(tiny_env: GlimpseVectorEnv, tmp_path: Path) -> None:
+    rollout = 4 * 3
+    whole = Reinforce(tiny_env, averaging=0.9, **SMALL)
+    for _ in range(2):
+        whole.learn(2 * rollout, reset_num_timesteps=False)
+    broken = Reinforce(tiny_env, averaging=0.9, **SMALL).learn(2 * rollout)
+    broken.save_training_state(tmp_path / "state.safetensors")
+    resumed = Reinforce.load_training_state(tmp_path / "state.safetensors", tiny_env)
+    resumed.learn(2 * rollout, reset_num_timesteps=False)
+    for one, other in zip(
+        whole.acting_network.parameters(), resumed.acting_network.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_a_random_gaze_looks_anywhere_even_when_deterministic(tiny_env: GlimpseVectorEnv) -> None:
