@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
+import torch
 import tyro
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from agents.base import Agent
 from agents.gaze import Gaze, RandomGaze, WithGaze, center_gaze
 from experiments.config import TaskConfig
-from experiments.run_folder import RunFolder, write_json
-from experiments.saved_agents import load_best
+from experiments.run_folder import write_json
+from experiments.saved_agents import is_pretrained, load_best, open_run
 from ram_env import GlimpseVectorEnv
 from ram_env.action_formats import NO_ANSWER
 from ram_env.episodes import Observation
+from ram_env.validation import require_integer
 
 EVALUATION_ENVS = 500
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
@@ -122,13 +123,16 @@ def evaluation_env(task: TaskConfig, split: str, **options: Any) -> GlimpseVecto
     return make_env(task, split, num_envs=EVALUATION_ENVS, autoreset_mode=mode, **options)
 
 
-def evaluate(agent: Agent, env: GlimpseVectorEnv, *, seed: int = 0) -> Evaluation:
-    """Plays one deterministic episode of every item of the environment's split.
+def evaluate(
+    agent: Agent, env: GlimpseVectorEnv, *, seed: int = 0, deterministic: bool = True
+) -> Evaluation:
+    """Plays one episode of every item of the environment's split.
 
     Args:
         agent: Whoever is to be judged; its class after each glimpse is what its action names.
         env: The environments, in the next-step autoreset mode.
         seed: Seed of the environments, which matters where an episode's start is random.
+        deterministic: Whether the agent takes its likeliest actions; otherwise it samples them.
 
     Raises:
         ValueError: The environments are in another autoreset mode.
@@ -142,7 +146,7 @@ def evaluate(agent: Agent, env: GlimpseVectorEnv, *, seed: int = 0) -> Evaluatio
         counted = np.arange(env.num_envs) < num_items - first  # the last batch may be too long
         options = {"index": index}
         observation, _ = env.reset(seed=seed if first == 0 else None, options=options)
-        _play(agent, env, observation, index, counted, record)
+        _play(agent, env, observation, index, counted, record, deterministic=deterministic)
     return Evaluation(
         labels=env.task.items.labels,
         predictions=record.predictions,
@@ -151,6 +155,26 @@ def evaluate(agent: Agent, env: GlimpseVectorEnv, *, seed: int = 0) -> Evaluatio
         probabilities=None if np.isnan(record.probabilities).all() else record.probabilities,
         num_classes=env.task.num_classes,
     )
+
+
+def accuracy_of_means(agent: Agent, env: GlimpseVectorEnv, rollouts: int) -> float:
+    """Returns the accuracy of class probabilities averaged over sampled episodes of each item.
+
+    Args:
+        agent: With `class_probabilities`; it samples from PyTorch's global generator.
+        env: As in `evaluate`.
+        rollouts: Episodes of each item.
+
+    Raises:
+        ValueError: The agent has no class probabilities.
+    """
+    total = np.zeros((len(env.task.items), env.task.num_classes))
+    for rollout in range(rollouts):
+        probabilities = evaluate(agent, env, seed=rollout, deterministic=False).probabilities
+        if probabilities is None:
+            raise ValueError("rollouts: the agent has no class probabilities to average")
+        total += probabilities
+    return float(np.mean(total.argmax(axis=1) == env.task.items.labels))
 
 
 class _Record(NamedTuple):
@@ -178,6 +202,8 @@ def _play(
     index: NDArray[np.int64],
     running: NDArray[np.bool_],
     record: _Record,
+    *,
+    deterministic: bool,
 ) -> None:
     """Plays one episode in each environment that is `running`, until all of these have ended."""
     state, starts = None, np.ones(env.num_envs, bool)
@@ -185,7 +211,7 @@ def _play(
     for glimpse in range(env.task.num_glimpses):
         before = (observation, state, starts)
         record.locations[index[running], glimpse] = observation["location"][running]
-        action, state = agent.predict(*before, deterministic=True)
+        action, state = agent.predict(*before, deterministic=deterministic)
         labels = env.task.actions.decode(action, (env.num_envs,)).label
         record.answers_after[index[running], glimpse] = labels[running]
         observation, _, terminated, _, info = env.step(action)
@@ -269,10 +295,13 @@ def _confusion_table(confusion: list[list[int]]) -> str:
 class EvaluateCommand:
     """Evaluate a trained model: one deterministic episode for every image of a split."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Folder of the run."""
+    run: Annotated[str, tyro.conf.Positional]
+    """Folder of the run, or pretrained:NAME for a model that came with the package."""
     split: Literal["test", "val"] = "test"
     """Which images; test is what to report, val what to choose by."""
+    rollouts: int = 1
+    """With more than one, also the accuracy of the mean over so many sampled episodes an image:
+    what the gaze, which wanders, costs the classifier."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
 
@@ -280,14 +309,20 @@ class EvaluateCommand:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs `ram evaluate`."""
     command = tyro.cli(EvaluateCommand, prog="ram evaluate", args=argv)
-    run = RunFolder.open(command.run)
+    require_integer("rollouts", command.rollouts, at_least=1)
+    run = open_run(command.run)
     config = run.read_config()
     agent = load_best(run, device=command.device)
     env = evaluation_env(config.task, command.split, **config.agent.env_options)
     scores = score(agent, env, evaluate(agent, env))
     print(describe(scores))
-    path = run.scores if command.split == "test" else run.path / f"scores-{command.split}.json"
-    write_json(path, scores)
+    if command.rollouts > 1:
+        torch.manual_seed(0)
+        accuracy = accuracy_of_means(agent, env, command.rollouts)
+        print(f"\nmean of {command.rollouts} sampled episodes an image: {accuracy:.2%}")
+    if not is_pretrained(command.run):
+        path = run.scores if command.split == "test" else run.path / f"scores-{command.split}.json"
+        write_json(path, scores)
 
 
 if __name__ == "__main__":

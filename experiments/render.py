@@ -17,8 +17,8 @@ from experiments.config import TrainConfig
 from experiments.evaluate import Evaluation, evaluate, evaluation_env
 from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
 from experiments.plots import plot_gaze, plot_training
-from experiments.run_folder import RunFolder
-from experiments.saved_agents import load_best
+from experiments.run_folder import RUNS, RunFolder
+from experiments.saved_agents import is_pretrained, load_best, open_run
 from ram_env import GlimpseVectorEnv, load_dataset
 from ram_env.env import TaskEnv
 
@@ -29,26 +29,28 @@ SECONDS_AT_THE_END = 2.5
 
 
 def draw_run(
+    folder: Path,
     run: RunFolder,
     config: TrainConfig,
     agent: Agent,
     env: GlimpseVectorEnv,
     evaluation: Evaluation,
 ) -> None:
-    """Writes every picture of a run into its folder.
+    """Writes every picture of a run.
 
     Args:
-        run: The folder, with its metrics.
+        folder: Where to write.
+        run: The run, with its metrics.
         config: The run's.
         agent: The agent to be shown.
         env: Evaluation environments of the test split.
         evaluation: The agent's evaluation there.
     """
     if rows := run.read_metrics():
-        plot_training(rows, run.path / "loss.png")
-    draw_first_images(run.path, env, evaluation)
-    draw_episodes(run.path / "episode.gif", agent, config)
-    draw_gaze(run.path / "gaze.png", env, evaluation)
+        plot_training(rows, folder / "loss.png")
+    draw_first_images(folder, env, evaluation)
+    draw_episodes(folder / "episode.gif", agent, config)
+    draw_gaze(folder / "gaze.png", env, evaluation)
 
 
 def draw_first_images(folder: Path, env: GlimpseVectorEnv, evaluation: Evaluation) -> None:
@@ -141,8 +143,11 @@ def _first_images(env: GlimpseVectorEnv, count: int) -> NDArray[np.uint8]:
 class RenderCommand:
     """Draw a trained model at work: the pictures that training ends with, once more."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Folder of the run; the pictures go there."""
+    run: Annotated[str, tyro.conf.Positional]
+    """Folder of the run, or pretrained:NAME for a model that came with the package."""
+    folder: Path | None = None
+    """Where the pictures go; by default into the run's folder, of a pretrained model into
+    runs/pretrained-NAME."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
 
@@ -150,12 +155,14 @@ class RenderCommand:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs `ram render`."""
     command = tyro.cli(RenderCommand, prog="ram render", args=argv)
-    run = RunFolder.open(command.run)
+    run = open_run(command.run)
+    own = RUNS / f"pretrained-{run.path.name}" if is_pretrained(command.run) else run.path
+    folder = command.folder or own
     config = run.read_config()
     agent = load_best(run, device=command.device)
     env = evaluation_env(config.task, "test", **config.agent.env_options)
-    draw_run(run, config, agent, env, evaluate(agent, env))
-    for path in sorted(run.path.iterdir()):
+    draw_run(folder, run, config, agent, env, evaluate(agent, env))
+    for path in sorted(folder.iterdir()):
         if path.suffix in (".png", ".gif"):
             print(path)
 

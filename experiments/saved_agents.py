@@ -1,12 +1,41 @@
-"""Trained agents, from their files."""
+"""Trained agents, from run folders of one's own and from those that come with the package."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from agents.base import Agent
 from agents.devices import find_device
 from agents.hyperparameters import Device
 from agents.reinforce import Reinforce
 from experiments.run_folder import RunFolder
+from ram_env.validation import require_choice
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+PREFIX = "pretrained:"
+
+
+def pretrained_names() -> list[str]:
+    """Returns the names of the models that come with the package, as in `pretrained:NAME`."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
+
+
+def is_pretrained(run: str) -> bool:
+    """Returns whether a run, as it is named on the command line, came with the package."""
+    return run.startswith(PREFIX)
+
+
+def open_run(run: str) -> RunFolder:
+    """Returns a run folder by its path, or by `pretrained:NAME` one that came with the package.
+
+    Raises:
+        ValueError: There is no such folder or name; the message lists the names there are.
+    """
+    if not is_pretrained(run):
+        return RunFolder.open(Path(run))
+    name = run.removeprefix(PREFIX)
+    require_choice("pretrained", name, pretrained_names())
+    return RunFolder.open(PRETRAINED / name)
 
 
 def load_best(run: RunFolder, *, device: Device | None = None) -> Agent:

@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(128 + trainer.stop_signal)
     tested = score_best(run, trainer.config)
     print(describe(tested.scores))
-    draw_run(run, trainer.config, tested.agent, tested.env, tested.evaluation)
+    draw_run(run.path, run, trainer.config, tested.agent, tested.env, tested.evaluation)
     print(f"\n{run.path}: " + ", ".join(sorted(path.name for path in run.path.iterdir())))
 
 

@@ -119,7 +119,7 @@ def _test_and_draw(trainer: Trainer, report: Report, results: Results) -> None:
     say(describe(tested.scores))
     results.write_json("scores.json", {"_scores": _scores(tested.scores)})
     say("Drawing")
-    draw_run(run, trainer.config, tested.agent, tested.env, tested.evaluation)
+    draw_run(run.path, run, trainer.config, tested.agent, tested.env, tested.evaluation)
     plot_losses(report.losses, run.path / "losses.png")
     for pattern in PICTURES:
         for picture in sorted(run.path.glob(pattern)):

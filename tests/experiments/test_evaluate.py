@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.evaluate import Evaluation, describe, evaluate, score, wilson_interval
+from experiments.evaluate import (
+    Evaluation,
+    accuracy_of_means,
+    describe,
+    evaluate,
+    score,
+    wilson_interval,
+)
 from experiments.evaluate import main as evaluate_main
 from experiments.train import main as train_main
 from ram_env import GlimpseVectorEnv
@@ -153,3 +160,40 @@ def test_ram_evaluate_prints_and_saves(
     assert (run / "scores.json").read_bytes() == at_the_end
     evaluate_main([str(run), "--split", "val"])
     assert json.loads((run / "scores-val.json").read_text())["num_images"] == 25
+
+
+class Sampled(Oracle):
+    """The oracle, to be asked for samples."""
+
+    def predict(self, *observation_and_memory: Any, deterministic: bool = False) -> Any:
+        assert not deterministic
+        return super().predict(*observation_and_memory, deterministic=True)
+
+
+class Hesitant(Sampled):
+    """It is right in two episodes of three, less surely than it is wrong in the third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episodes = -1
+
+    def class_probabilities(self, observation: Any, state: Any, starts: Any) -> Any:
+        self.episodes += 1
+        right = self.predict(observation, state, starts)[0]["label"]
+        wrong, sure = (right + 1) % 3, self.episodes % 3 == 2
+        probabilities = np.zeros((len(right), 3))
+        probabilities[np.arange(len(right)), wrong if sure else right] = 0.9 if sure else 0.6
+        probabilities[np.arange(len(right)), right if sure else wrong] = 0.1 if sure else 0.4
+        return probabilities
+
+
+def test_probabilities_of_sampled_episodes_are_averaged_before_they_are_judged() -> None:
+    # Right has (0.6 + 0.6 + 0.1) / 3 = 0.433, wrong 0.567: what most episodes say does not count.
+    env = make_env(num_envs=NUM_ITEMS)
+    assert accuracy_of_means(Hesitant(), env, rollouts=2) == 1.0
+    assert accuracy_of_means(Hesitant(), env, rollouts=3) == 0.0
+
+
+def test_who_has_no_probabilities_has_no_mean_of_them() -> None:
+    with pytest.raises(ValueError, match="no class probabilities"):
+        accuracy_of_means(Sampled(), make_env(num_envs=NUM_ITEMS), rollouts=2)
