@@ -54,6 +54,10 @@ class ReinforceHyperparameters:
     white_level: float = 1.0
     """What white is to the network: 1, or 255 as in programs that train on bytes, such as Torch7's
     example, whose learning rates are made for that."""
+    initialisation: Literal["uniform", "he"] = "uniform"
+    """How the weights of the glimpse network, and of what enters the core, begin: PyTorch's and
+    Torch7's uniform, or He et al. 2015 (arXiv 1502.01852), by which signals keep their size from
+    layer to layer: on large images learning begins at once, and not after epochs."""
     loss: Literal["hybrid", "reinforce"] = "hybrid"
     """Classes learned by cross-entropy (hybrid), or, as the locations, from the reward alone."""
     supervise: Literal["last", "every"] = "every"
@@ -245,6 +249,7 @@ _REINFORCE_RULES: list[Rule] = [
     ("location_std", *_POSITIVE),
     ("final_location_std", *_POSITIVE_OR_NONE),
     ("white_level", *_POSITIVE),
+    ("initialisation", *_one_of("uniform", "he")),
     ("loss", *_one_of("hybrid", "reinforce")),
     ("supervise", *_one_of("last", "every")),
     ("reward_scale", *_POSITIVE),

@@ -71,8 +71,15 @@ class ReluCore(nn.Module):
         super().__init__()
         self.hidden_size = hidden_size
         self.transition = nn.Linear(input_size + hidden_size, hidden_size)
+        self.input_size = input_size
         with torch.no_grad():
             self.transition.weight[:, input_size:] = torch.eye(hidden_size)
+
+    def initialise_by_he(self) -> None:
+        """Begins anew with the weights of He et al. 2015 for what enters, and bias 0."""
+        with torch.no_grad():
+            self.transition.weight[:, : self.input_size].normal_(std=math.sqrt(2 / self.input_size))
+            self.transition.bias.zero_()
 
     def initial_state(self, batch_size: int, device: torch.device) -> State:
         """Returns the state before the first glimpse: zeros `(B, hidden_size)`."""
@@ -161,6 +168,19 @@ class RecurrentAttention(nn.Module):
         nn.init.zeros_(self.location_network.bias)
         self.action_network = nn.Linear(hidden_size, num_classes)
         self.baseline_network = nn.Linear(hidden_size, 1)
+
+    def initialise_by_he(self) -> None:
+        """Begins anew with the weights of He et al. 2015 (arXiv 1502.01852), biases 0.
+
+        These are the glimpse network's and, of a ReLU core, those of what enters it; what it keeps
+        begins as the identity all the same. An LSTM, whose units are no ReLUs, stays as it is.
+        """
+        glimpse = self.glimpse_network
+        for layer in (glimpse.what, glimpse.where, glimpse.output):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        if isinstance(self.core, ReluCore):
+            self.core.initialise_by_he()
 
     def initial_state(self, batch_size: int, device: torch.device) -> State:
         """Returns the state before the first glimpse: the core's, and 0 glimpses taken `(B, 1)`."""

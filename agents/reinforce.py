@@ -124,7 +124,10 @@ class Reinforce:
                 location_frequencies=hyperparameters.location_frequencies,
                 raster=hyperparameters.raster,
                 white_level=hyperparameters.white_level,
-            ).to(self.device)
+            )
+            if hyperparameters.initialisation == "he":
+                self.network.initialise_by_he()
+        self.network.to(self.device)
         self.average = AveragedModel(
             self.network, multi_avg_fn=partial(average_weights, decay=hyperparameters.averaging)
         )

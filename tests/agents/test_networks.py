@@ -55,6 +55,27 @@ def test_the_relu_core_begins_by_adding_up() -> None:
     torch.testing.assert_close(state, expected)
 
 
+def test_signals_keep_their_size_under_hes_weights() -> None:
+    torch.manual_seed(0)
+    sizes = {"glimpse_hidden_size": 400, "location_hidden_size": 1, "image_hidden_size": 400}
+    network = RecurrentAttention(
+        (1, 20, 20), 3, hidden_size=400, core="rnn", location_frequencies=0, raster=(),
+        white_level=1.0, **sizes,
+    )  # fmt: skip
+    glimpse, location = torch.randn(500, 1, 20, 20), torch.zeros(500, 2)
+
+    def mean_square() -> float:
+        hidden, _ = network(glimpse, location, network.initial_state(500, CPU))
+        return float(hidden.detach().square().mean())
+
+    assert mean_square() < 0.01
+    network.initialise_by_he()
+    # Half of a unit's variance of 2 is cut off by its ReLU: 1, as at the input.
+    assert mean_square() == pytest.approx(1, rel=0.15)
+    kept = network.core.transition.weight[:, 400:]
+    torch.testing.assert_close(kept, torch.eye(400))
+
+
 @pytest.mark.parametrize(("core", "parts"), [("rnn", 1), ("lstm", 2)])
 def test_states_have_the_core_and_the_count_of_glimpses(core: str, parts: int) -> None:
     network = make_network(core)
