@@ -53,6 +53,15 @@ LARGE_AGENT = replace(
     learning_rate=1e-3,
     averaging=0.999,
 )
+# On large images learning has to begin at once, and the gaze to roam before it knows where to go.
+WIDE_AGENT = replace(
+    LARGE_AGENT,
+    white_level=4.0,
+    initialisation="he",
+    location_std=0.1,
+    final_location_std=0.03,
+    location_return="mean_log_likelihood",
+)
 
 PRESETS: dict[str, TrainConfig] = {
     "fglab": TrainConfig(
@@ -70,13 +79,19 @@ PRESETS: dict[str, TrainConfig] = {
         epochs=60,
     ),
     "paper-translated": TrainConfig(
-        task=TaskConfig(env="ram_env/TranslatedMNIST-v0"), agent=AGENT, epochs=20
+        task=TaskConfig(env="ram_env/TranslatedMNIST-v0", train_scene="distorted-translated"),
+        agent=WIDE_AGENT,
+        epochs=40,
     ),
     "paper-cluttered": TrainConfig(
-        task=TaskConfig(env="ram_env/ClutteredMNIST-v0"), agent=AGENT, epochs=20
+        task=TaskConfig(env="ram_env/ClutteredMNIST-v0", train_scene="distorted-cluttered"),
+        agent=WIDE_AGENT,
+        epochs=40,
     ),
     "paper-cluttered-100": TrainConfig(
-        task=TaskConfig(env="ram_env/ClutteredMNIST100-v0"), agent=AGENT, epochs=20
+        task=TaskConfig(env="ram_env/ClutteredMNIST100-v0", train_scene="distorted-cluttered-100"),
+        agent=WIDE_AGENT,
+        epochs=40,
     ),
 }
 DEFAULT_PRESET = "fglab"

@@ -210,7 +210,7 @@ def test_a_task_that_cannot_be_is_refused_before_anything_is_written(
 def test_an_environment_has_the_defaults_of_its_own_preset() -> None:
     command = _defaults(["--env", "ram_env/TranslatedMNIST-v0"])
     assert command.preset == "paper-translated"
-    assert command.task.train_scene is None
+    assert command.task.train_scene == "distorted-translated"
     assert _defaults(["--preset=paper-28"]).preset == "paper-28"
     assert _defaults([]).preset == "fglab"
 
