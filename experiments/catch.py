@@ -1,7 +1,7 @@
 """`ram catch`: trains the Recurrent Attention Model on Catch, the paper's dynamic task.
 
-Apart from `ram train`, whose splits, labels and confusions are those of classification: Catch has
-episodes instead, chosen by their seeds, and no answer but the one that counts, caught or missed.
+Beside `ram train`, whose splits, labels and confusions are those of classification: Catch has
+episodes that are chosen by their seeds, and all there is to know of one is caught or missed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ import gymnasium as gym
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from agents.base import Agent
 from agents.gaze import RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import ReinforceHyperparameters
-from agents.reinforce import Reinforce, UpdateMetrics
+from agents.reinforce import Reinforce
 from experiments.evaluate import wilson_interval
 from experiments.pictures import write_gif
 from experiments.plots import plot_training
+from experiments.reinforce_trainer import LearnsByReinforce
 from experiments.render import play_frames
 from experiments.run_folder import RunFolder, read_json, write_json
+from experiments.train import ProgressBar, stopping_cleanly
 from ram_env import CatchVectorEnv
 from ram_env.registration import CATCH
 from ram_env.validation import require_integer
@@ -36,7 +37,6 @@ from ram_env.validation import require_integer
 VAL_SEEDS = range(1_000_000, 1_002_000)
 TEST_SEEDS = range(2_000_000, 2_010_000)
 EPISODES_AT_ONCE = 1_000
-STEPS_PER_EPISODE = 23
 
 NUM_ANIMATED = 5
 SECONDS_PER_GLIMPSE = 0.2
@@ -78,11 +78,6 @@ class CatchConfig:
         for name in ("epochs", "updates_per_epoch", "batch_size"):
             require_integer(name, getattr(self, name), at_least=1)
 
-    @property
-    def timesteps_per_epoch(self) -> int:
-        """Environment steps of an epoch."""
-        return self.updates_per_epoch * self.batch_size * STEPS_PER_EPISODE
-
     def to_json(self) -> dict[str, Any]:
         """Returns what JSON can hold and `from_json` takes."""
         return dataclasses.asdict(self)
@@ -111,68 +106,33 @@ class CatchCommand(CatchConfig):
     """Folder of a run to go on with, as it was configured: no other option goes with it."""
 
 
-class CatchTrainer:
-    """Trains an agent, and writes what there is to keep into the run folder after each epoch.
+class CatchTrainer(LearnsByReinforce):
+    """Trains an agent on Catch, and validates it on episodes of their own.
 
     Args:
-        run: Where to write.
+        run: Where to write, and to go on from if there is a training state.
         config: What to train.
     """
 
     def __init__(self, run: RunFolder, config: CatchConfig) -> None:
-        self.run = run
-        self.config = config
         env = make_envs(config.batch_size, autoreset_mode="Disabled")
         if run.latest.exists():
             device = config.agent.device
-            self.agent = Reinforce.load_training_state(run.latest, env, device=device)
+            agent = Reinforce.load_training_state(run.latest, env, device=device)
         else:
-            self.agent = Reinforce(env, **vars(config.agent))
-        epochs_done = self.agent.num_timesteps // config.timesteps_per_epoch
-        # Rows beyond the training state are of an epoch that will be repeated.
-        self.rows = run.read_metrics()[:epochs_done]
-
-    def train(self) -> None:
-        """Trains the epochs that are left."""
-        for epoch in range(len(self.rows) + 1, self.config.epochs + 1):
-            means = self._learn_epoch(epoch)
-            caught = play(self.agent, VAL_SEEDS)
-            row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **means}
-            self._finish_epoch(row | {"val_accuracy": float(caught.mean())})
-
-    def _learn_epoch(self, epoch: int) -> dict[str, float]:
-        """Learns from one epoch's episodes and returns the means of the updates' metrics."""
-        updates: list[UpdateMetrics] = []
-        total = self.config.updates_per_epoch
-        with tqdm(total=total, desc=f"epoch {epoch}/{self.config.epochs}", leave=False) as bar:
-
-            def on_update(_agent: Reinforce, metrics: UpdateMetrics) -> None:
-                updates.append(metrics)
-                bar.set_postfix_str(f"caught={metrics.reward:.1%}", refresh=False)
-                bar.update()
-
-            self.agent.learn(
-                self.config.timesteps_per_epoch,
-                callback=on_update,
-                reset_num_timesteps=False,
-                schedule_timesteps=self.config.epochs * self.config.timesteps_per_epoch,
-            )
-        means = UpdateMetrics(*np.mean(updates, axis=0).tolist())
-        return {f"train_{name}": mean for name, mean in means._asdict().items()}
-
-    def _finish_epoch(self, row: dict[str, float]) -> None:
-        """Writes what an epoch leaves behind, and last the training state, which counts it."""
-        best_so_far = max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0)
-        if row["val_accuracy"] > best_so_far:
-            self.agent.save(self.run.best)
-        self.rows.append(row)
-        self.run.write_metrics(self.rows)
-        self.agent.save_training_state(self.run.latest)
-        print(
-            f"epoch {row['epoch']}/{self.config.epochs}: caught {row['train_reward']:.1%} while "
-            f"learning, {row['val_accuracy']:.2%} of the validation's",
-            file=sys.stderr,
+            agent = Reinforce(env, **vars(config.agent))
+        episodes = config.updates_per_epoch * config.batch_size
+        super().__init__(
+            run,
+            agent,
+            epochs=config.epochs,
+            episodes_per_epoch=episodes,
+            timesteps_per_epoch=episodes * (env.task.num_glimpses - 1),
         )
+
+    def validate(self) -> dict[str, float]:
+        """Returns how many balls are caught, as the accuracy."""
+        return {"val_accuracy": float(play(self.agent, VAL_SEEDS).mean())}
 
 
 def make_envs(num_envs: int, **options: Any) -> CatchVectorEnv:
@@ -246,7 +206,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     run, config = _begin(command, argv)
     print(f"run folder: {run.path}", file=sys.stderr)
     trainer = CatchTrainer(run, config)
-    trainer.train()
+    with stopping_cleanly(trainer), ProgressBar(trainer) as progress:
+        trainer.train(progress)
+    if trainer.stop_signal is not None:
+        print(f"stopped; go on with: ram catch --resume {run.path}", file=sys.stderr)
+        sys.exit(128 + trainer.stop_signal)
     agent = Reinforce.load(run.best, device=config.agent.device)
     scores = score(agent)
     write_json(run.scores, scores)

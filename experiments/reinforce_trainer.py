@@ -10,35 +10,23 @@ from gymnasium.vector import AutoresetMode
 
 from agents.reinforce import Reinforce, UpdateMetrics
 from experiments.config import TrainConfig
-from experiments.trainer import Progress, Trainer, training_env
+from experiments.trainer import EpochTrainer, Progress, Trainer, training_env
 
 
-class ReinforceTrainer(Trainer):
-    """See `Trainer`; what was lost when it was killed is repeated number by number."""
-
-    @classmethod
-    def new_agent(cls, config: TrainConfig) -> Reinforce:
-        """See `Trainer.new_agent`."""
-        # Every rollout resets all environments.
-        return Reinforce(training_env(config, AutoresetMode.DISABLED), **vars(config.agent))
-
-    @classmethod
-    def read_training_state(cls, path: Path, config: TrainConfig) -> Reinforce:
-        """See `Trainer.read_training_state`."""
-        env = training_env(config, AutoresetMode.DISABLED)
-        return Reinforce.load_training_state(path, env, device=config.agent.device)
+class LearnsByReinforce(EpochTrainer):
+    """Training of `Reinforce`: what was lost when it was killed is repeated number by number."""
 
     def write_model(self, path: Path) -> None:
-        """See `Trainer.write_model`."""
+        """See `EpochTrainer.write_model`."""
         self.agent.save(path)
 
     def write_training_state(self, path: Path) -> None:
-        """See `Trainer.write_training_state`."""
+        """See `EpochTrainer.write_training_state`."""
         self.agent.save_training_state(path)
 
     def learn_epochs(self, progress: Progress) -> None:
-        """See `Trainer.learn_epochs`."""
-        while len(self.rows) < self.config.epochs:
+        """See `EpochTrainer.learn_epochs`."""
+        while len(self.rows) < self.epochs:
             learned = self._learn_epoch(progress)
             if self.stop_signal is not None:
                 return
@@ -61,6 +49,22 @@ class ReinforceTrainer(Trainer):
         )
         means = {f"train_{name}": mean for name, mean in _mean(updates)._asdict().items()}
         return {"episodes": self.episodes_per_epoch, **means}
+
+
+class ReinforceTrainer(LearnsByReinforce, Trainer):
+    """Trains `Reinforce` to classify."""
+
+    @classmethod
+    def new_agent(cls, config: TrainConfig) -> Reinforce:
+        """See `Trainer.new_agent`."""
+        # Every rollout resets all environments.
+        return Reinforce(training_env(config, AutoresetMode.DISABLED), **vars(config.agent))
+
+    @classmethod
+    def read_training_state(cls, path: Path, config: TrainConfig) -> Reinforce:
+        """See `Trainer.read_training_state`."""
+        env = training_env(config, AutoresetMode.DISABLED)
+        return Reinforce.load_training_state(path, env, device=config.agent.device)
 
 
 def _mean(updates: Collection[UpdateMetrics]) -> UpdateMetrics:

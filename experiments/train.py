@@ -27,7 +27,7 @@ from experiments.presets import DEFAULT_AGENT, DEFAULT_PRESET, PRESETS, find_pre
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder, write_json
 from experiments.saved_agents import load_best
-from experiments.trainer import Trainer
+from experiments.trainer import EpochTrainer, Trainer
 from ram_env import GlimpseVectorEnv
 from ram_env.datasets import official_splits
 
@@ -41,7 +41,7 @@ class ProgressBar:
         trainer: Whose training.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: EpochTrainer) -> None:
         self._trainer = trainer
         self._recent: deque[tuple[float, float]] = deque(maxlen=NUM_RECENT)
         self._bar = tqdm(
@@ -73,11 +73,11 @@ class ProgressBar:
     def on_epoch(self, row: dict[str, float]) -> None:
         """Names the epoch that follows, if one does."""
         self._recent.clear()
-        if row["epoch"] < self._trainer.config.epochs:
+        if row["epoch"] < self._trainer.epochs:
             self._name_epoch()
 
     def _name_epoch(self) -> None:
-        epochs = self._trainer.config.epochs
+        epochs = self._trainer.epochs
         self._bar.set_description(f"epoch {min(len(self._trainer.rows) + 1, epochs)}/{epochs}")
 
 
@@ -108,7 +108,7 @@ def score_best(run: RunFolder, config: TrainConfig) -> Tested:
 
 
 @contextmanager
-def stopping_cleanly(trainer: Trainer) -> Iterator[None]:
+def stopping_cleanly(trainer: EpochTrainer) -> Iterator[None]:
     """Makes Ctrl-C and SIGTERM stop the trainer after its current update; a second one kills."""
 
     def stop(number: int, _frame: FrameType | None) -> None:

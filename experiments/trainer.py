@@ -1,4 +1,4 @@
-"""Training, epoch by epoch, into a run folder: what is the same for every algorithm."""
+"""Training, epoch by epoch, into a run folder: what is the same for every task and algorithm."""
 
 from __future__ import annotations
 
@@ -27,38 +27,116 @@ class Progress(Protocol):
         """Is told of an epoch, its row of the metrics, once all of it is written."""
 
 
-class Trainer(ABC):
+class EpochTrainer(ABC):
     """Trains an agent epoch by epoch, and keeps the run folder up to date.
 
-    After each epoch it evaluates on `val`, writes the model if it is the best so far, then the
-    metrics, and at last the training state. So wherever it is killed, the training state on disk
-    is that of a whole epoch, from which it goes on.
+    After each epoch it validates, writes the model if it is the best so far, then the metrics, and
+    at last the training state. So wherever it is killed, the training state on disk is that of a
+    whole epoch, from which it goes on.
+
+    Args:
+        run: Where to write.
+        agent: The agent, as it was after the last whole epoch.
+        epochs: How many epochs there are to be in all.
+        episodes_per_epoch: How many episodes an epoch has, if each takes all its glimpses.
+        timesteps_per_epoch: How many environment steps it has.
+
+    Attributes:
+        rows: The metrics of the whole epochs so far.
+        stop_signal: Set it to make training stop after the current update.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        agent: Any,
+        *,
+        epochs: int,
+        episodes_per_epoch: int,
+        timesteps_per_epoch: int,
+    ) -> None:
+        self.run = run
+        self.agent = agent
+        self.epochs = epochs
+        self.episodes_per_epoch = episodes_per_epoch
+        self.timesteps_per_epoch = timesteps_per_epoch
+        self.stop_signal: signal.Signals | None = None
+        # Rows beyond the training state are of an epoch that will be repeated.
+        self.rows = [
+            row for row in run.read_metrics() if row["timesteps"] <= self.agent.num_timesteps
+        ]
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Returns how good the agent is now, `val_accuracy` and perhaps more."""
+
+    @abstractmethod
+    def write_model(self, path: Path) -> None:
+        """Writes what `predict` needs."""
+
+    @abstractmethod
+    def write_training_state(self, path: Path) -> None:
+        """Writes the agent and all that learning on needs."""
+
+    @abstractmethod
+    def learn_epochs(self, progress: Progress) -> None:
+        """Learns the epochs that are left, with `finish_epoch` after each."""
+
+    @property
+    def total_timesteps(self) -> int:
+        """How many environment steps all epochs have."""
+        return self.epochs * self.timesteps_per_epoch
+
+    def train(self, progress: Progress) -> None:
+        """Trains the epochs that are left, or until `stop_signal` is set."""
+        self._epoch_began = time.perf_counter()
+        with SummaryWriter(str(self.run.tensorboard), purge_step=len(self.rows) + 1) as self._board:
+            self.learn_epochs(progress)
+
+    def finish_epoch(self, learned: dict[str, float], progress: Progress) -> None:
+        """Writes what an epoch leaves behind, and last the training state, which counts it.
+
+        Args:
+            learned: The metrics of the epoch's learning.
+            progress: Who is told.
+        """
+        seconds = time.perf_counter() - self._epoch_began
+        epoch = self.agent.num_timesteps // self.timesteps_per_epoch
+        row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **learned, **self.validate()}
+        best_so_far = max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0)
+        if row["val_accuracy"] > best_so_far:
+            self.write_model(self.run.best)
+        self.rows.append(row)
+        self.run.write_metrics(self.rows)
+        self.write_training_state(self.run.latest)
+        self._board.add_scalar("images_per_second", learned["episodes"] / seconds, epoch)
+        for name, value in row.items():
+            self._board.add_scalar(name, value, epoch)
+        progress.on_epoch(row)
+        self._epoch_began = time.perf_counter()
+
+
+class Trainer(EpochTrainer):
+    """Trains an agent to classify, and validates it on `val`.
 
     Args:
         run: Where to write.
         config: What to train.
         agent: The agent, as it was after the last whole epoch.
-
-    Attributes:
-        rows: The metrics of the whole epochs so far.
-        episodes_per_epoch: How many episodes an epoch has, if each takes all its glimpses.
-        timesteps_per_epoch: How many environment steps it has.
-        stop_signal: Set it to make training stop after the current update.
     """
 
     def __init__(self, run: RunFolder, config: TrainConfig, agent: Any) -> None:
-        self.run = run
         self.config = config
-        self.agent = agent
-        self.stop_signal: signal.Signals | None = None
         self._validation_env = evaluation_env(config.task, "val", **config.agent.env_options)
         num_items = len(load_dataset(config.task.dataset, "train"))
-        self.episodes_per_epoch = max(1, num_items // config.batch_size) * config.batch_size
-        self.timesteps_per_epoch = self.episodes_per_epoch * self._validation_env.task.num_glimpses
-        # Rows beyond the training state are of an epoch that will be repeated.
-        self.rows = [
-            row for row in run.read_metrics() if row["timesteps"] <= self.agent.num_timesteps
-        ]
+        episodes = max(1, num_items // config.batch_size) * config.batch_size
+        super().__init__(
+            run,
+            agent,
+            epochs=config.epochs,
+            episodes_per_epoch=episodes,
+            timesteps_per_epoch=episodes * self._validation_env.task.num_glimpses,
+        )
 
     @classmethod
     @abstractmethod
@@ -73,18 +151,6 @@ class Trainer(ABC):
         Raises:
             ValueError: The file is damaged.
         """
-
-    @abstractmethod
-    def write_model(self, path: Path) -> None:
-        """Writes what `predict` needs."""
-
-    @abstractmethod
-    def write_training_state(self, path: Path) -> None:
-        """Writes the agent and all that learning on needs."""
-
-    @abstractmethod
-    def learn_epochs(self, progress: Progress) -> None:
-        """Learns the epochs that are left, with `finish_epoch` after each."""
 
     @classmethod
     def start(cls, run: RunFolder, config: TrainConfig) -> Self:
@@ -103,40 +169,8 @@ class Trainer(ABC):
             return cls.start(run, config)
         return cls(run, config, cls.read_training_state(run.latest, config))
 
-    @property
-    def total_timesteps(self) -> int:
-        """How many environment steps all epochs have."""
-        return self.config.epochs * self.timesteps_per_epoch
-
-    def train(self, progress: Progress) -> None:
-        """Trains the epochs that are left, or until `stop_signal` is set."""
-        self._epoch_began = time.perf_counter()
-        with SummaryWriter(str(self.run.tensorboard), purge_step=len(self.rows) + 1) as self._board:
-            self.learn_epochs(progress)
-
-    def finish_epoch(self, learned: dict[str, float], progress: Progress) -> None:
-        """Writes what an epoch leaves behind, and last the training state, which counts it.
-
-        Args:
-            learned: The metrics of the epoch's learning.
-            progress: Who is told.
-        """
-        seconds = time.perf_counter() - self._epoch_began
-        epoch = self.agent.num_timesteps // self.timesteps_per_epoch
-        row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **learned, **self._validate()}
-        best_so_far = max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0)
-        if row["val_accuracy"] > best_so_far:
-            self.write_model(self.run.best)
-        self.rows.append(row)
-        self.run.write_metrics(self.rows)
-        self.write_training_state(self.run.latest)
-        self._board.add_scalar("images_per_second", learned["episodes"] / seconds, epoch)
-        for name, value in row.items():
-            self._board.add_scalar(name, value, epoch)
-        progress.on_epoch(row)
-        self._epoch_began = time.perf_counter()
-
-    def _validate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
+        """See `EpochTrainer.validate`."""
         evaluation = evaluate(self.agent, self._validation_env)
         accuracy = {"val_accuracy": evaluation.accuracy}
         if evaluation.probabilities is None:

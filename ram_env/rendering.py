@@ -100,6 +100,7 @@ _WHOLE_CELL = 4  # image pixels drawn at this size or larger get a whole number 
 _OLDEST_FRESHNESS = 0.35  # opacity of the first line of the path
 _DOT_TO_BOX = 0.12  # radius of a dot to the side of the finest box, so that it does not hide it
 _RING_TO_LINE = 0.6
+_MAX_STOPS = 12  # glimpses: more stops would hide each other, and the image
 _NUMBER_TO_RADIUS = {1: 1.55, 2: 1.25}  # font size by number of digits
 _BAR_TO_ROW = 0.64
 
@@ -149,7 +150,8 @@ def render_frame(
 
     The image is large, with the path of the gaze and the current boxes on it; beside it (below it,
     where it is wide) are the retina, one patch per scale, and the class probabilities. The size of
-    the frame depends on the size of the image and on `width`, on nothing else.
+    the frame depends on the size of the image and on `width`, on nothing else. A path of up to 12
+    glimpses has numbered stops, a longer one is a line alone.
 
     Args:
         image: The scene, uint8 `(height, width)` or `(height, width, channels)`, 1 or 3 channels.
@@ -179,7 +181,7 @@ def render_frame(
     verdict = verdict or _class_verdict(label, prediction)
     _draw_header(canvas, layout, _progress_text(len(fixations), num_glimpses), verdict)
     _draw_progress(canvas, layout, len(fixations), num_glimpses)
-    _draw_image(canvas, layout, pixels, fixations, boxes)
+    _draw_image(canvas, layout, pixels, fixations, boxes, has_stops=num_glimpses <= _MAX_STOPS)
     _draw_retina(canvas, layout, _patches(glimpse), boxes)
     _draw_belief(canvas, layout, belief, names, label, prediction)
     return canvas.to_array()
@@ -616,7 +618,13 @@ def _draw_progress(canvas: _Canvas, layout: _Layout, used: int, num_glimpses: in
 
 
 def _draw_image(
-    canvas: _Canvas, layout: _Layout, pixels: Pixels, fixations: Numbers, boxes: Integers
+    canvas: _Canvas,
+    layout: _Layout,
+    pixels: Pixels,
+    fixations: Numbers,
+    boxes: Integers,
+    *,
+    has_stops: bool,
 ) -> None:
     """Draws the image in its panel, with the current boxes and the path of the gaze on it."""
     # A canvas of its own cuts off boxes that reach past the panel.
@@ -628,7 +636,9 @@ def _draw_image(
     areas = [_Rect(*edges) for edges in (np.tile(corner, 2) + cell * boxes).tolist()]
     _draw_boxes(panel, layout, areas)
     centres = [(x, y) for x, y in (corner + cell * fixations).tolist()]
-    _draw_path(panel, layout, centres, _dot_radius(layout, areas[0].width))
+    _draw_path(panel, layout, centres)
+    if has_stops:
+        _draw_stops(panel, layout, centres, _dot_radius(layout, areas[0].width))
     canvas.paste(panel)
 
 
@@ -651,13 +661,18 @@ def _dot_radius(layout: _Layout, finest_side: float) -> float:
     return max(wanted, _MIN_DOT_RADIUS * max(layout.unit, 1.0))
 
 
-def _draw_path(panel: _Canvas, layout: _Layout, centres: list[Point], radius: float) -> None:
-    """Draws the gaze as a line that fades into the past, and its numbered stops."""
+def _draw_path(panel: _Canvas, layout: _Layout, centres: list[Point]) -> None:
+    """Draws the gaze as a line that fades into the past."""
     last = len(centres) - 1
     for index, ends in enumerate(itertools.pairwise(centres)):
         freshness = _OLDEST_FRESHNESS + (1 - _OLDEST_FRESHNESS) * (index + 1) / last
         panel.line(ends, (*_SHADOW, _SHADOW_ALPHA), layout.line_width + 2)
         panel.line(ends, (*_TEXT, round(_OPAQUE * freshness)), layout.line_width)
+
+
+def _draw_stops(panel: _Canvas, layout: _Layout, centres: list[Point], radius: float) -> None:
+    """Draws the numbered stops of the gaze."""
+    last = len(centres) - 1
     ring = layout.line_width * _RING_TO_LINE
     for index, centre in enumerate(centres):
         is_current = index == last

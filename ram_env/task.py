@@ -92,6 +92,7 @@ class Task(ABC):
         )
 
     def _require_sensible_glimpse(self) -> None:
+        _require_fraction("location_range", self.location_range)
         coarsest = self.sensor.extents[-1]
         longer_side = max(self.image_size)
         if self.patch_size > longer_side:
@@ -153,7 +154,6 @@ class GlimpseTask(Task):
         require_choice("action_format", self.action_format, ACTION_FORMATS)
         require_integer("num_glimpses", self.num_glimpses, at_least=1)
         require_integer("grid_size", self.grid_size, at_least=1)
-        _require_fraction("location_range", self.location_range)
         self._require_sensible_glimpse()
         if self.scene_maker.uses_others and len(self.clutter_images) < 2:
             raise ValueError(f"scene={self.scene!r} needs at least 2 training images")

@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 
 from ram_env import ENVIRONMENTS, GlimpseEnv, GlimpseVectorEnv
+from ram_env.registration import CATCH
 
 REPOSITORY = Path(__file__).parents[2]
 IDS = list(ENVIRONMENTS)
@@ -35,7 +36,7 @@ def centre_action(num_envs=None):
 
 def test_all_ids_are_listed_here():
     assert set(TASKS) == set(IDS)
-    assert {id_ for id_ in gym.registry if id_.startswith("ram_env/")} == set(IDS)
+    assert {id_ for id_ in gym.registry if id_.startswith("ram_env/")} == {*IDS, CATCH}
 
 
 @pytest.mark.parametrize("env_id", IDS)
