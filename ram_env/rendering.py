@@ -203,8 +203,8 @@ def render_text(
     """Draws one moment of an episode in characters, for a terminal of 80 columns.
 
     The image is shaded with block characters, averaged down if it is too large. A double line is
-    the finest box, the digits 1 to 9 and then letters are the path. Below are the retina and the
-    status.
+    the finest box, the digits 1 to 9 and then letters are the path, where it has up to 12 glimpses.
+    Below are the retina and the status.
 
     Args:
         image: As in `render_frame`, like all others.
@@ -225,10 +225,11 @@ def render_text(
         ValueError: An array has another shape than these.
     """
     _check_shapes(fixations, boxes, glimpse)
+    stops = fixations if num_glimpses <= _MAX_STOPS else fixations[:0]
     said = _verdict(label, prediction) if verdict is None else verdict.text
     status = [_progress_text(len(fixations), num_glimpses), said]
     lines = [
-        *_text_scene(_as_rgb(image), fixations, boxes),
+        *_text_scene(_as_rgb(image), stops, boxes),
         *_text_retina(_patches(glimpse), boxes),
         " | ".join(part for part in status if part),
         *_text_belief(belief, names),

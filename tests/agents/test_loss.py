@@ -112,6 +112,20 @@ def test_from_the_reward_alone_the_class_is_reinforced_too_less_its_entropy(weig
     assert losses.total.item() == pytest.approx(losses.classification.item() + 10 * -0.25 + 0.28125)
 
 
+def test_moves_are_reinforced_at_every_step_less_their_entropy() -> None:
+    rollout = make_rollout()._replace(
+        labels=None, move_log_probs=torch.tensor([[-1.0, -4.0], [-2.0, -3.0]])
+    )
+    hyperparameters = ReinforceHyperparameters(loss="reinforce", entropy_weight=0.2)
+    losses = attention_loss(rollout, hyperparameters)
+    # Advantages: 0.5 and -0.25 after glimpse 1, 0.5 and -0.75 after glimpse 2.
+    # -(-1 * 0.5) = 0.5 and -(-4 * -0.25) = -1, mean -0.25; after glimpse 2 -0.625, as above.
+    # Entropies: twice ln 2 after glimpse 1; as above after glimpse 2.
+    entropy = LN2 + (2 * LN2 - 0.75 * math.log(3) + LN2) / 2
+    assert losses.classification.item() == pytest.approx(-0.25 - 0.625 - 0.2 * entropy)
+    assert losses.reinforce.item() == pytest.approx(-0.25)  # the locations', as ever
+
+
 def test_total_weighs_reinforce_alone() -> None:
     losses = attention_loss(make_rollout(), ReinforceHyperparameters(reinforce_weight=10))
     expected = losses.classification.item() + 10 * -0.25 + 0.28125

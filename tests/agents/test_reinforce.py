@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 from agents.gaze import RandomGaze, WithGaze, center_gaze
 from agents.loss import attention_loss
 from agents.reinforce import Reinforce, UpdateMetrics
-from ram_env import GlimpseEnv, GlimpseVectorEnv
+from ram_env import CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
 
 SMALL = {
     "glimpse_hidden_size": 8,
@@ -52,6 +52,70 @@ def with_a_gaze(agent: Reinforce) -> Reinforce:
 
 def weights_of(agent: Reinforce) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in agent.network.parameters()])
+
+
+# --- moves, which count at every step ------------------------------------------------------------
+
+
+@pytest.fixture
+def catch_env() -> CatchVectorEnv:
+    """Four games of Catch on a screen of 4x4 pixels: three steps long."""
+    return CatchVectorEnv(num_envs=4, screen_size=4, patch_size=2, autoreset_mode="Disabled")
+
+
+def test_a_rollout_of_moves_has_their_log_probabilities_and_no_labels(
+    catch_env: CatchVectorEnv,
+) -> None:
+    env = Recorder(catch_env)
+    rollout = Reinforce(env, loss="reinforce", **SMALL).rollout(seed=0)
+    assert rollout.labels is None
+    moves = torch.as_tensor(np.stack([action["move"] for action in env.actions]))
+    expected = rollout.class_logits.log_softmax(dim=-1).gather(-1, moves.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(rollout.move_log_probs, expected)
+    assert len(moves.unique()) > 1  # sampled, not the likeliest
+    assert rollout.log_probs[:-1].abs().min() > 0
+    assert (
+        rollout.log_probs[-1].tolist() == [0.0] * 4
+    )  # the location after which nothing is decided
+
+
+def test_moves_need_the_reward_alone(catch_env: CatchVectorEnv) -> None:
+    with pytest.raises(ValueError, match=r"loss='hybrid'.*moves.*loss='reinforce'"):
+        Reinforce(catch_env, **SMALL)
+
+
+def test_metrics_of_moves_have_the_mean_return_for_accuracy(catch_env: CatchVectorEnv) -> None:
+    (metrics,) = metrics_of(Reinforce(catch_env, loss="reinforce", **SMALL), 1)
+    assert np.isnan(metrics.cross_entropy)
+    assert metrics.accuracy == metrics.reward
+
+
+def test_an_agent_of_moves_is_saved_with_its_kind(
+    catch_env: CatchVectorEnv, tiny_env: GlimpseVectorEnv, tmp_path: Path
+) -> None:
+    agent = Reinforce(catch_env, loss="reinforce", **SMALL)
+    agent.save(tmp_path / "agent")
+    observation, _ = catch_env.reset(seed=0)
+    expected, _ = agent.predict(observation, deterministic=True)
+    found, _ = Reinforce.load(tmp_path / "agent").predict(observation, deterministic=True)
+    assert found.keys() == {"location", "move"}
+    assert found["move"].tolist() == expected["move"].tolist()
+    with pytest.raises(ValueError, match=r"choice='label'.*choice='move'"):
+        Reinforce.load(tmp_path / "agent", tiny_env)
+
+
+def test_it_learns_moves_from_the_reward_alone() -> None:
+    # On a screen of 5 pixels the ball falls for 4 steps; who does not move catches two in five.
+    size, wide = {"screen_size": 5, "patch_size": 5}, {"hidden_size": 32, "image_hidden_size": 32}
+    env = CatchVectorEnv(num_envs=128, num_scales=1, autoreset_mode="Disabled", **size)
+    agent = Reinforce(
+        env, loss="reinforce", core="lstm", reinforce_weight=0.03, entropy_weight=0.01,
+        learning_rate=1e-2, **{**SMALL, **wide},
+    )  # fmt: skip
+    rewards: list[float] = []
+    agent.learn(150 * 128 * 4, callback=lambda _, update: rewards.append(update.reward))
+    assert np.mean(rewards[:5]) < 0.55
+    assert np.mean(rewards[-10:]) > 0.8
 
 
 # --- gazes that are not learned -----------------------------------------------------------------

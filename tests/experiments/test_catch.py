@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.catch import TEST_SEEDS, VAL_SEEDS, CatchConfig, main, make_envs, play
+from experiments.run_folder import read_json
+
+TINY = [
+    *("--epochs", "2", "--updates-per-epoch", "1", "--batch-size", "8"),
+    *("--hidden-size", "8", "--image-hidden-size", "8"),
+    *("--glimpse-hidden-size", "4", "--location-hidden-size", "4", "--core", "lstm"),
+]
+
+
+class Tracker:
+    """Sees through the screen's environment, moves below the ball, and tells nobody."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def remember(num_envs: int, **options: object) -> object:
+            self.env = make_envs(num_envs, **options)
+            return self.env
+
+        monkeypatch.setattr("experiments.catch.make_envs", remember)
+
+    def predict(self, observation: dict, state: object, **_: object) -> tuple[dict, object]:
+        episodes = self.env._episodes
+        move = np.sign(episodes.ball_column - episodes.paddle).clip(-1, 1) + 1
+        return {"location": observation["location"], "move": move}, state
+
+
+class Idler:
+    """Does nothing."""
+
+    def predict(self, observation: dict, state: object, **_: object) -> tuple[dict, object]:
+        location = observation["location"]
+        return {"location": location, "move": np.ones(len(location), int)}, state
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_episodes() -> Iterator[None]:
+    """Makes runs test and validate on a few episodes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.catch.TEST_SEEDS", TEST_SEEDS[:200])
+        patch.setattr("experiments.catch.VAL_SEEDS", VAL_SEEDS[:200])
+        patch.setattr("experiments.catch.NUM_ANIMATED", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "catch"
+    main([*TINY, "--run-dir", str(folder)])
+    return folder
+
+
+def test_validation_and_test_are_other_episodes_and_ten_thousand_are_tested() -> None:
+    assert len(TEST_SEEDS) == 10_000
+    assert not set(VAL_SEEDS) & set(TEST_SEEDS)
+
+
+def test_a_player_is_judged_by_the_balls_it_catches(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 1,500 episodes are more than are played at once.
+    assert play(Idler(), range(1_500)).mean() == pytest.approx(2 / 24, abs=0.03)
+    # The ball moves at most a pixel a step, as the paddle does, but one step later.
+    assert play(Tracker(monkeypatch), range(1_500)).mean() > 0.7
+
+
+def test_an_episode_does_not_depend_on_which_others_are_played() -> None:
+    together = play(Idler(), range(100, 140))
+    assert [bool(play(Idler(), [seed])[0]) for seed in range(100, 110)] == together[:10].tolist()
+
+
+def test_a_run_writes_its_folder(finished_run: Path) -> None:
+    scores = json.loads((finished_run / "scores.json").read_text())
+    low, high = scores["confidence_interval_95"]
+    assert scores["num_episodes"] == 200
+    assert low < scores["catch_rate"] < high
+    assert scores["catch_rate_by_gaze"].keys() == {"learned", "random", "center"}
+    assert len((finished_run / "metrics.csv").read_text().splitlines()) == 3
+    assert (finished_run / "loss.png").stat().st_size > 0
+    with Image.open(finished_run / "episode.gif") as animation:
+        assert animation.n_frames > 23
+
+
+def test_a_configuration_comes_back_from_its_file(finished_run: Path) -> None:
+    config = CatchConfig.from_json(read_json(finished_run / "config.json"))
+    assert (config.epochs, config.batch_size, config.agent.hidden_size) == (2, 8, 8)
+
+
+def test_a_run_that_is_resumed_is_as_if_it_had_not_been_stopped(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "half"
+    main([*TINY, "--epochs", "1", "--run-dir", str(half)])
+    config = read_json(half / "config.json") | {"epochs": 2}
+    (half / "config.json").write_text(json.dumps(config))
+    main(["--resume", str(half)])
+    # The schedule's end was another in the first epoch, whose only update is at its beginning.
+    rows = [(run / "metrics.csv").read_text().splitlines() for run in (half, finished_run)]
+    assert rows[0] == rows[1]
+
+
+def test_resume_goes_alone_and_needs_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--resume.*alone"):
+        main(["--resume", str(tmp_path), "--epochs", "3"])
+    with pytest.raises(ValueError, match=r"config\.json"):
+        main(["--resume", str(tmp_path)])
