@@ -106,6 +106,12 @@ def test_a_run_that_is_resumed_is_as_if_it_had_not_been_stopped(
     assert rows[0] == rows[1]
 
 
+def test_what_cannot_be_learned_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="loss='reinforce'"):
+        main([*TINY, "--loss", "hybrid", "--run-dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
 def test_resume_goes_alone_and_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--resume.*alone"):
         main(["--resume", str(tmp_path), "--epochs", "3"])
