@@ -41,6 +41,8 @@ class TaskEnv(gym.Env[Observation, Any]):
         if render_mode is not None:
             require_choice("render_mode", render_mode, RENDER_MODES)
         self.render_mode = render_mode
+        # A dict of its own: Gymnasium 1.2's vector environments write their autoreset mode into it.
+        self.metadata = dict(type(self).metadata)  # type: ignore[misc]
         self._episodes = episodes
         self.observation_space = episodes.task.observation_space  # type: ignore[assignment]
         self.action_space = episodes.task.action_space

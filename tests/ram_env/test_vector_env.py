@@ -270,7 +270,14 @@ def test_the_autoreset_mode_is_where_people_look_for_it(tiny, mode, given):
     assert envs.metadata["render_modes"] == ["rgb_array", "ansi"]
     assert GlimpseVectorEnv.metadata["autoreset_mode"] is NEXT_STEP
     assert make(tiny).autoreset_mode is NEXT_STEP
+
+
+def test_gymnasiums_vector_environments_leave_their_autoreset_mode_out_of_ours(tiny):
+    same, following = (make_sync(tiny, autoreset_mode=mode) for mode in (SAME_STEP, NEXT_STEP))
+    assert same.metadata["autoreset_mode"] is SAME_STEP
+    assert following.metadata["autoreset_mode"] is NEXT_STEP
     assert "autoreset_mode" not in GlimpseEnv.metadata
+    assert "autoreset_mode" not in make_single(tiny).metadata
 
 
 @pytest.mark.parametrize("mode", ["next_step", "NEXT_STEP", "", None, True, 1])
