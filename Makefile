@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 PEER := $(VENV)/ap-gym
 ZOO := $(VENV)/rl-zoo3
 TORCHRL := $(VENV)/torchrl
+TIANSHOU := $(VENV)/tianshou
+RLLIB := $(VENV)/rllib
 
 .PHONY: train test test-slow test-examples lint format bench clean
 
@@ -19,11 +21,13 @@ test: $(READY)  ## the fast tests
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-test-examples: $(READY) $(TORCHRL)/.ready $(ZOO)/.ready  ## every example learns, and says so; RL Zoo takes the file
+test-examples: $(READY) $(TORCHRL)/.ready $(TIANSHOU)/.ready $(RLLIB)/.ready $(ZOO)/.ready  ## every example learns, and says so; RL Zoo takes the file
 	$(BIN)/python examples/custom_agent.py
 	$(BIN)/python examples/sb3_ppo.py
 	$(BIN)/python examples/cleanrl_ppo_lstm.py
 	$(TORCHRL)/bin/python -W ignore examples/torchrl_ppo.py
+	$(TIANSHOU)/bin/python examples/tianshou_ppo.py
+	$(RLLIB)/bin/python -W ignore examples/rllib_ppo.py
 	$(ZOO)/bin/python -m rl_zoo3.train --algo ppo_lstm --env ram_env/MNIST-v0 \
 		--gym-packages ram_env --conf-file examples/ppo_lstm.yml --n-timesteps 10000 \
 		--eval-freq -1 --log-folder "$$(mktemp -d)"
@@ -63,6 +67,20 @@ $(TORCHRL)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TORCHRL)
 	$(TORCHRL)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
 		--editable ".[agents]" torchrl==0.14.1
+	touch $@
+
+# Tianshou wants a virtualenv older than our constraints'.
+$(TIANSHOU)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TIANSHOU)
+	$(TIANSHOU)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
+		--editable ".[agents]" tianshou==2.0.1
+	touch $@
+
+# RLlib pins Gymnasium 1.2.2, the oldest we take.
+$(RLLIB)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RLLIB)
+	$(RLLIB)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
+		--editable ".[agents]" "ray[rllib]==2.60.0"
 	touch $@
 
 clean:

@@ -6,7 +6,7 @@ it learns from the true label that the last step's info holds.
     python examples/custom_agent.py
     ram benchmark --quick --agents ram,examples.custom_agent:make_agent
 
-Run with Gymnasium 1.4.0 and NumPy 2.5.
+Run with Gymnasium 1.4.0 and NumPy 2.4.6.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ look before answering from what is seen there; for memory, see `agents/recurrent
 
     python examples/sb3_ppo.py
 
-Run with stable-baselines3 2.9.0 and torch 2.13.0.
+Run with stable-baselines3 2.9.2 and torch 2.13.0.
 """
 
 from __future__ import annotations
