@@ -12,6 +12,7 @@ VERBS = {
     "render": "Draw a trained model at work.",
     "benchmark": "Train several agents on several tasks and compare them.",
     "catch": "Train a Recurrent Attention Model on Catch, the paper's dynamic task.",
+    "sweep": "Search for hyperparameters, on one machine or many.",
 }
 BAD_INPUT = 2
 INTERRUPTED = 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 from agents.hyperparameters import (
     ALGORITHMS,
@@ -12,6 +13,7 @@ from agents.hyperparameters import (
     ReinforceHyperparameters,
 )
 from experiments.config import TaskConfig, TrainConfig
+from experiments.run_folder import read_json
 from ram_env.validation import require_choice
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -95,27 +97,40 @@ PRESETS: dict[str, TrainConfig] = {
     ),
 }
 DEFAULT_PRESET = "fglab"
+PRESET_SUFFIX = ".json"
 DEFAULT_AGENT = ReinforceHyperparameters.algorithm
 # PPO learns from few, large batches, and an epoch of it takes ten times as long.
 PPO_EPOCHS = 4
 PPO_ENVS = 512
 
 
-def find_preset(name: str, agent: str = DEFAULT_AGENT) -> TrainConfig:
-    """Returns the preset of that name, for an algorithm.
+def find_preset(name: str, agent: str | None = None) -> TrainConfig:
+    """Returns the preset of that name, or in that file, for an algorithm.
 
     Args:
-        name: A key of `PRESETS`.
-        agent: A key of `ALGORITHMS`.
+        name: A key of `PRESETS`; or the path of a JSON file with a whole configuration, as
+            `ram sweep` writes of its best trial, and every run in its `config.json`.
+        agent: A key of `ALGORITHMS`; None: the preset's own.
 
     Raises:
         ValueError: There is no such preset or algorithm; the message names those there are.
     """
-    require_choice("preset", name, PRESETS)
-    require_choice("agent", agent, ALGORITHMS)
-    preset = PRESETS[name]
-    if agent == DEFAULT_AGENT:
+    if agent is not None:
+        require_choice("agent", agent, ALGORITHMS)
+    if name.endswith(PRESET_SUFFIX):
+        preset = TrainConfig.from_json(read_json(Path(name)))
+    else:
+        require_choice("preset", name, [*PRESETS, f"FILE{PRESET_SUFFIX}"])
+        preset = PRESETS[name]
+    if agent is None or agent == preset.agent.algorithm:
         return preset
+    if agent == DEFAULT_AGENT:
+        return replace(preset, agent=AGENT)
     return replace(
         preset, agent=RecurrentPPOHyperparameters(), epochs=PPO_EPOCHS, batch_size=PPO_ENVS
     )
+
+
+def preset_title(name: str) -> str:
+    """Returns what to call a run of a preset."""
+    return Path(name).stem if name.endswith(PRESET_SUFFIX) else name

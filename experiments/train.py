@@ -23,7 +23,7 @@ from agents.hyperparameters import ALGORITHMS
 from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
 from experiments.evaluate import Evaluation, describe, evaluate, evaluation_env, score
-from experiments.presets import DEFAULT_AGENT, DEFAULT_PRESET, PRESETS, find_preset
+from experiments.presets import DEFAULT_AGENT, DEFAULT_PRESET, PRESETS, find_preset, preset_title
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder, write_json
 from experiments.saved_agents import load_best
@@ -131,8 +131,9 @@ class TrainCommand(TrainConfig):
     test scores and pictures. Ctrl-C stops it; `ram train --resume FOLDER` goes on exactly.
     """
 
-    preset: tyro.extras.literal_type_from_choices(list(PRESETS)) = DEFAULT_PRESET  # type: ignore[valid-type]
-    """Where the defaults of all other options come from."""
+    preset: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_PRESET
+    """Where the defaults of all other options come from: fglab, paper-28, paper-translated,
+    paper-cluttered, paper-cluttered-100, or a file such as the best.json of ram sweep."""
     algorithm: Annotated[
         tyro.extras.literal_type_from_choices(list(ALGORITHMS)),  # type: ignore[valid-type]
         tyro.conf.arg(name="agent"),
@@ -189,7 +190,7 @@ def _start(command: TrainCommand) -> tuple[RunFolder, Trainer]:
     evaluation_env(config.task, "test")
     trainer_of = find_trainer(config)
     agent = trainer_of.new_agent(config)
-    run = RunFolder.create(command.run_dir, name=command.preset, config=config)
+    run = RunFolder.create(command.run_dir, name=preset_title(command.preset), config=config)
     print(f"run folder: {run.path}", file=sys.stderr)
     return run, trainer_of(run, config, agent)
 
@@ -199,8 +200,8 @@ def _defaults(argv: list[str]) -> TrainCommand:
     env = _option(argv, "--env")
     own = [name for name, preset in PRESETS.items() if preset.task.env == env]
     name = _option(argv, "--preset") or next(iter(own), DEFAULT_PRESET)
-    agent = _option(argv, "--agent") or DEFAULT_AGENT
-    return TrainCommand(**vars(find_preset(name, agent)), preset=name, algorithm=agent)
+    config = find_preset(name, _option(argv, "--agent"))
+    return TrainCommand(**vars(config), preset=name, algorithm=config.agent.algorithm)
 
 
 def _option(argv: list[str], option: str) -> str | None:

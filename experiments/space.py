@@ -1,0 +1,257 @@
+"""The space of a sweep: which fields of the training configuration take which values.
+
+A space is a small YAML file:
+
+    preset: fglab                # where everything else comes from: a name, or a preset file
+    agent: recurrent_ppo         # if it is to be another than the preset's
+    space:
+      agent.learning_rate: {low: 1e-4, high: 1e-2, log: true}
+      agent.core: [rnn, lstm]
+      batch_size: [64, 128, 256]
+
+A field has a list of choices, or a range, both ends included. All of it is checked before
+anything runs: names, types, ends, and what the configuration itself says to each value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import yaml
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from experiments.config import TrainConfig
+from experiments.evaluate import evaluation_env
+from experiments.presets import find_preset
+
+Value: TypeAlias = bool | int | float | str | None
+Point: TypeAlias = dict[str, Value]
+
+KEYS = {"preset", "agent", "space"}
+RANGE_KEYS = ("low", "high", "log")
+SEED = "agent.seed"
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a sweep searches.
+
+    Attributes:
+        base: The configuration that every point differs from.
+        fields: For each dotted name its choices, or its range as Optuna has it.
+    """
+
+    base: TrainConfig
+    fields: dict[str, BaseDistribution]
+
+    def config_at(self, point: Mapping[str, Value]) -> TrainConfig:
+        """Returns the configuration of a point; a ValueError if there can be none."""
+        config = self.base
+        for name, value in point.items():
+            config = _replaced(config, name.split("."), value)
+        return config
+
+    def grid(self) -> Iterator[Point]:
+        """Yields every point of the grid, the last field changing fastest.
+
+        Raises:
+            ValueError: A field has a range, which has no grid.
+        """
+        choices = []
+        for name, distribution in self.fields.items():
+            if not isinstance(distribution, CategoricalDistribution):
+                raise ValueError(
+                    f"space.{name} is a range, which has no grid: list its choices, or search "
+                    "by --search random or tpe"
+                )
+            choices.append(distribution.choices)
+        for values in itertools.product(*choices):
+            yield dict(zip(self.fields, values, strict=True))
+
+
+def read_space(path: Path) -> Space:
+    """Returns the space that a file describes.
+
+    Raises:
+        ValueError: The file cannot be read, or something in it is not allowed; the message names
+            the field, the value and what is.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(document, dict) or not {"preset", "space"} <= set(document) <= KEYS:
+        raise ValueError(
+            f"{path} holds {document!r}; it needs `preset: NAME` and `space: ...`, and may have "
+            "`agent: NAME`"
+        )
+    preset, agent = document["preset"], document.get("agent")
+    if not isinstance(preset, str):
+        raise ValueError(f"preset={preset!r} is not the name of a preset, or a file")
+    return parse_space(find_preset(preset, agent), document["space"])
+
+
+def parse_space(base: TrainConfig, fields: object) -> Space:
+    """Returns the space of these fields around a configuration.
+
+    Args:
+        base: The configuration.
+        fields: What stands under `space` in the file.
+
+    Raises:
+        ValueError: See `read_space`.
+    """
+    if not isinstance(fields, dict) or not fields:
+        raise ValueError(f"space={fields!r} is not a list of fields with their values")
+    kinds = field_types(base)
+    distributions = {}
+    for name, values in fields.items():
+        if name not in kinds:
+            raise ValueError(f"space.{name} is no field; the fields are {', '.join(sorted(kinds))}")
+        if name == SEED:
+            raise ValueError(f"space.{name} is not to be searched: --seeds repeats each point")
+        distributions[name] = _distribution(name, values, kinds[name])
+    space = Space(base, distributions)
+    _require_possible(space)
+    return space
+
+
+def field_types(config: Any) -> dict[str, Any]:
+    """Returns the type of every field of a configuration, by its dotted name."""
+    hints = typing.get_type_hints(type(config))
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            inner = field_types(value).items()
+            found |= {f"{field.name}.{name}": kind for name, kind in inner}
+        else:
+            found[field.name] = hints[field.name]
+    return found
+
+
+def _replaced(config: Any, path: list[str], value: Value) -> Any:
+    """Returns a configuration with another value in one place."""
+    name, *rest = path
+    inner = _replaced(getattr(config, name), rest, value) if rest else value
+    return dataclasses.replace(config, **{name: inner})
+
+
+def _distribution(name: str, values: object, kind: Any) -> BaseDistribution:
+    """Returns a field's choices or range, checked."""
+    if isinstance(values, list):
+        return _choices(name, values, kind)
+    if isinstance(values, dict):
+        return _range(name, values, kind)
+    raise ValueError(
+        f"space.{name}={values!r} is neither a list of choices nor a range such as "
+        "{low: 1, high: 9, log: true}"
+    )
+
+
+def _choices(name: str, values: list[object], kind: Any) -> CategoricalDistribution:
+    if not values:
+        raise ValueError(f"space.{name}=[] is empty: it needs at least one choice")
+    choices = [_typed(name, value, kind) for value in values]
+    if len(set(choices)) < len(choices):
+        raise ValueError(f"space.{name}={values!r} has a choice twice")
+    return CategoricalDistribution(choices)
+
+
+def _range(name: str, values: dict[str, object], kind: Any) -> BaseDistribution:
+    if not {"low", "high"} <= set(values) <= set(RANGE_KEYS):
+        raise ValueError(f"space.{name}={values!r} is no range: it has low, high and, if so, log")
+    number = next((part for part in _parts(kind) if part in (int, float)), None)
+    if number is None:
+        raise ValueError(f"space.{name}={values!r} is a range, but the field is no number: {kind}")
+    low, high = (
+        typing.cast(float, _typed(f"{name}.{end}", values[end], number)) for end in ("low", "high")
+    )
+    log = values.get("log", False)
+    if not isinstance(log, bool):
+        raise ValueError(f"space.{name}.log={log!r} is not true or false")
+    if not low < high:
+        raise ValueError(f"space.{name}={values!r} is empty: low has to be below high")
+    if log and low <= 0:
+        raise ValueError(f"space.{name}.low={low!r} is not above 0, which log: true needs")
+    if number is int:
+        return IntDistribution(int(low), int(high), log=log)
+    return FloatDistribution(low, high, log=log)
+
+
+def _typed(name: str, value: object, kind: Any) -> Value:
+    """Returns a value of a field's type; a ValueError says which it has to be of."""
+    for part in _parts(kind):
+        if typing.get_origin(part) is Literal:
+            if isinstance(value, str) and value in typing.get_args(part):
+                return value
+        elif part is float:
+            if (number := _as_float(value)) is not None:
+                return number
+        elif type(value) is part:  # a bool is no int here
+            return typing.cast(Value, value)
+    raise ValueError(f"space.{name}={value!r} is not {_in_words(kind)}")
+
+
+def _as_float(value: object) -> float | None:
+    """Returns a number as float; also of text, as YAML 1.1 takes 1e-3, without a dot, for text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    """Returns the types that a type is one of."""
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if is_union else (kind,)
+
+
+def _in_words(kind: Any) -> str:
+    """Returns what a field may be, for people."""
+    words = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
+    words[types.NoneType] = "null"
+    return " or ".join(
+        f"one of {list(typing.get_args(part))}"
+        if typing.get_origin(part) is Literal
+        else words.get(part, str(part))
+        for part in _parts(kind)
+    )
+
+
+def _require_possible(space: Space) -> None:
+    """Raises a ValueError where a choice or an end of a range makes no run.
+
+    Each is tried alone: what two of them make together is for the trial that has them to say.
+    """
+    for name, distribution in space.fields.items():
+        for value in _extremes(distribution):
+            try:
+                config = space.config_at({name: value})
+                if name.startswith("task."):
+                    evaluation_env(config.task, "val", **config.agent.env_options)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"space.{name}={value!r} makes no run: {error}") from error
+
+
+def _extremes(distribution: BaseDistribution) -> tuple[Value, ...]:
+    if isinstance(distribution, CategoricalDistribution):
+        return tuple(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return (distribution.low, distribution.high)
