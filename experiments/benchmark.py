@@ -13,9 +13,9 @@ import re
 import shutil
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ from experiments.contenders import (
     find_contender,
 )
 from experiments.evaluate import evaluate, evaluation_env, wilson_interval
+from experiments.launcher import Place, Progress, Report, last_line, launch
 from experiments.presets import find_preset
 from experiments.render import draw_gaze, gaze_centres, mean_image
 from experiments.run_folder import read_json, write_json
@@ -51,7 +52,7 @@ QUICK_SEEDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkCommand:
+class BenchmarkCommand(Place):
     """Compare agents: train each on each task from each seed, test it, write a table and charts.
 
     What is finished is not run again, so the same command goes on with a benchmark that was
@@ -63,7 +64,7 @@ class BenchmarkCommand:
     mlp, cnn, or package.module:function for one of yours, called with a task, seed=... and
     timesteps=..."""
     tasks: str = "fglab"
-    """Names of presets, separated by commas."""
+    """Names of presets, or preset files, separated by commas."""
     seeds: int = 3
     """How many seeds, from 0 on."""
     epochs: int | None = None
@@ -75,6 +76,7 @@ class BenchmarkCommand:
 
     def __post_init__(self) -> None:
         """Checks the counts."""
+        super().__post_init__()
         require_integer("seeds", self.seeds, at_least=1)
         if self.epochs is not None:
             require_integer("epochs", self.epochs, at_least=1)
@@ -98,8 +100,53 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
+def folder_of(folder: Path, cell: Cell) -> Path:
+    """Returns the folder of a cell of the benchmark in a folder."""
+    epochs, seed = f"{cell.epochs}-epochs", f"seed-{cell.seed}"
+    return folder / "cells" / _slug(cell.task) / epochs / _slug(cell.agent) / seed
+
+
+def _slug(name: str) -> str:
+    """Returns what of a name can be in the name of a file."""
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
+def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
+    """Trains and tests a cell, the job of a worker, and writes its result last.
+
+    Args:
+        benchmark: The benchmark's folder.
+        cell: The cell.
+    """
+    folder = folder_of(benchmark, cell)
+    shutil.rmtree(folder, ignore_errors=True)  # what an unfinished try left
+    folder.mkdir(parents=True)
+    began = time.perf_counter()
+    trained = find_contender(cell.agent)(cell, folder)
+    seconds = time.perf_counter() - began
+    task = cell.config.task
+    env = evaluation_env(task, "test", **trained.env_options)
+    evaluation = evaluate(trained.agent, env)
+    glimpses = float(np.isfinite(evaluation.locations[..., 0]).sum(axis=1).mean())
+    draw_gaze(folder / "gaze.png", env, evaluation)
+    np.save(folder / GAZE, gaze_centres(env, evaluation).astype(np.float32))
+    result = {
+        "accuracy": evaluation.accuracy,
+        "num_images": len(evaluation.labels),
+        "accuracy_after_glimpses": evaluation.accuracy_after_glimpses,
+        "glimpses": glimpses,
+        "fovea_pixels": glimpses * env.task.patch_size**2,
+        "timesteps": trained.timesteps,
+        "images": trained.episodes,
+        "seconds": seconds,
+        "parameters": count_parameters(trained.agent),
+        "curve": [point._asdict() for point in trained.curve],
+    }
+    write_json(folder / "result.json", result)
+
+
 class Benchmark:
-    """The cells in a folder.
+    """The cells in a folder, as the launcher's jobs.
 
     Args:
         folder: Where they are.
@@ -111,18 +158,12 @@ class Benchmark:
             raise ValueError("there is nothing to compare: name at least one agent and one task")
         self.folder = folder
         self.cells = list(cells)
+        self.failed: list[Cell] = []
+        self._left = [cell for cell in self.cells if self.result_of(cell) is None]
 
     def folder_of(self, cell: Cell) -> Path:
         """Returns the folder of a cell."""
-        agent = re.sub(r"[^\w.-]+", "-", cell.agent)
-        return (
-            self.folder
-            / "cells"
-            / cell.task
-            / f"{cell.epochs}-epochs"
-            / agent
-            / (f"seed-{cell.seed}")
-        )
+        return folder_of(self.folder, cell)
 
     def result_of(self, cell: Cell) -> dict[str, Any] | None:
         """Returns what a cell came to; None if it is not finished."""
@@ -161,52 +202,36 @@ class Benchmark:
             return None
         return cell.timesteps / rate
 
-    def run(self) -> list[Cell]:
-        """Runs the cells that are not finished, and returns those that failed."""
-        failed = []
-        for number, cell in enumerate(self.cells, 1):
-            if self.result_of(cell) is not None:
-                continue
-            name = f"[{number}/{len(self.cells)}] {cell.task}, {cell.agent}, seed {cell.seed}"
-            print(f"{name} ...", file=sys.stderr)
-            try:
-                result = self._run_cell(cell)
-            except Exception as error:  # whatever an agent may raise: the others go on
-                failed.append(cell)
-                (self.folder_of(cell) / "failure.txt").write_text(traceback.format_exc())
-                print(f"{name} failed: {error!r}", file=sys.stderr)
-            else:
-                error_rate = 1 - result["accuracy"]
-                print(f"{name}: {error_rate:.2%} error, {result['seconds']:.0f} s", file=sys.stderr)
-        return failed
+    # --- the launcher's jobs ------------------------------------------------------------------
 
-    def _run_cell(self, cell: Cell) -> dict[str, Any]:
-        folder = self.folder_of(cell)
-        shutil.rmtree(folder, ignore_errors=True)  # what an unfinished try left
-        folder.mkdir(parents=True)
-        began = time.perf_counter()
-        trained = find_contender(cell.agent)(cell, folder)
-        seconds = time.perf_counter() - began
-        task = cell.config.task
-        env = evaluation_env(task, "test", **trained.env_options)
-        evaluation = evaluate(trained.agent, env)
-        glimpses = float(np.isfinite(evaluation.locations[..., 0]).sum(axis=1).mean())
-        draw_gaze(folder / "gaze.png", env, evaluation)
-        np.save(folder / GAZE, gaze_centres(env, evaluation).astype(np.float32))
-        result = {
-            "accuracy": evaluation.accuracy,
-            "num_images": len(evaluation.labels),
-            "accuracy_after_glimpses": evaluation.accuracy_after_glimpses,
-            "glimpses": glimpses,
-            "fovea_pixels": glimpses * env.task.patch_size**2,
-            "timesteps": trained.timesteps,
-            "images": trained.episodes,
-            "seconds": seconds,
-            "parameters": count_parameters(trained.agent),
-            "curve": [point._asdict() for point in trained.curve],
-        }
-        write_json(folder / "result.json", result)
-        return result
+    def next(self) -> Cell | None:
+        """Returns the next cell that is not finished."""
+        if not self._left:
+            return None
+        cell = self._left.pop(0)
+        print(f"{self._name(cell)} ...", file=sys.stderr)
+        return cell
+
+    def on_report(self, job: Cell, progress: Progress) -> bool:
+        """Lets every cell go on."""
+        return True
+
+    def on_end(self, job: Cell, failure: str | None) -> None:
+        """Says how a cell ended, and keeps why it failed."""
+        if failure is not None:
+            self.failed.append(job)
+            _write(self.folder_of(job) / "failure.txt", failure)
+            print(f"{self._name(job)} failed: {last_line(failure)}", file=sys.stderr)
+        elif (result := self.result_of(job)) is not None:
+            error_rate = 1 - result["accuracy"]
+            seconds = f"{result['seconds']:.0f} s"
+            print(f"{self._name(job)}: {error_rate:.2%} error, {seconds}", file=sys.stderr)
+
+    def _name(self, cell: Cell) -> str:
+        number = self.cells.index(cell) + 1
+        return f"[{number}/{len(self.cells)}] {cell.task}, {cell.agent}, seed {cell.seed}"
+
+    # --- what there is ------------------------------------------------------------------------
 
     def rows(self) -> list[Row]:
         """Returns a row of the table for each task and agent with finished cells."""
@@ -229,8 +254,8 @@ class Benchmark:
                 if cell.task == task and (result := self.result_of(cell)) is not None:
                     results.setdefault(cell.agent, []).append(result)
             if results:
-                plot_learning_curves(results, self.folder / f"learning-{task}.png")
-                plot_glimpse_curves(results, self.folder / f"glimpses-{task}.png")
+                plot_learning_curves(results, self.folder / f"learning-{_slug(task)}.png")
+                plot_glimpse_curves(results, self.folder / f"glimpses-{_slug(task)}.png")
                 self._draw_gazes(task)
 
     def _draw_gazes(self, task: str) -> None:
@@ -243,7 +268,7 @@ class Benchmark:
                 centres[cell.agent] = np.load(path).astype(np.float64)
         if centres:
             env = evaluation_env(find_preset(task).task, "test")
-            plot_gaze_maps(centres, mean_image(env), self.folder / f"gaze-{task}.png")
+            plot_gaze_maps(centres, mean_image(env), self.folder / f"gaze-{_slug(task)}.png")
 
 
 class Row(NamedTuple):
@@ -348,13 +373,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = tyro.cli(BenchmarkCommand, prog="ram benchmark", args=argv)
     benchmark = Benchmark(command.folder, command.cells())
     print(benchmark.plan(), file=sys.stderr)
-    failed = benchmark.run()
+    launch(benchmark, partial(run_cell, command.folder.resolve()), command)
     benchmark.write_results()
     if rows := benchmark.rows():
         print(as_markdown(rows))
     print(f"{command.folder}: " + ", ".join(sorted(path.name for path in command.folder.iterdir())))
-    if failed:
-        names = ", ".join(str(benchmark.folder_of(cell)) for cell in failed)
+    if benchmark.failed:
+        names = ", ".join(str(benchmark.folder_of(cell)) for cell in benchmark.failed)
         print(f"failed, see failure.txt; the same command tries again: {names}", file=sys.stderr)
         sys.exit(SOME_FAILED)
 
