@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from experiments import sweep as sweep_module
+from experiments import train
+from experiments.config import TaskConfig, TrainConfig
+from experiments.launcher import Place, Report, launch
+from experiments.presets import PRESETS, find_preset
+from experiments.run_folder import write_json
+from experiments.space import read_space
+from experiments.sweep import Sweep, SweepCommand, Trial, main, run_trial
+from experiments.sweep_results import Result, TrialState, as_markdown
+
+SPACE = """
+preset: {preset}
+space:
+  agent.learning_rate: {{low: 1e-4, high: 1e-1, log: true}}
+  agent.core: [rnn, lstm]
+  epochs: [2]
+"""
+GRID = "{{preset: {preset}, space: {{agent.core: [rnn, lstm], batch_size: [25, 50, 275]}}}}"
+
+
+@pytest.fixture(scope="module")
+def preset(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preset file whose epochs take a moment."""
+    sizes = {"hidden_size": 16, "image_hidden_size": 16, "glimpse_hidden_size": 8}
+    agent = dataclasses.replace(PRESETS["fglab"].agent, location_hidden_size=8, **sizes)
+    task = TaskConfig(env="ram_env/MNIST-v0", dataset=str(tiny_npz), num_glimpses=3, patch_size=4)
+    path = tmp_path_factory.mktemp("presets") / "tiny.json"
+    write_json(path, TrainConfig(task=task, agent=agent, batch_size=25, epochs=1).to_json())
+    return path
+
+
+@pytest.fixture
+def space(preset: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "space.yaml"
+    path.write_text(SPACE.format(preset=preset))
+    return path
+
+
+@pytest.fixture
+def grid(preset: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID.format(preset=preset))
+    return path
+
+
+def sweep(space: Path, folder: Path, **options: Any) -> None:
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    flags = ["--resume"] if "resume" in options else []
+    words = [word for word in words if word not in ("--resume", "True")]
+    words = [word.replace("_", "-") if word.startswith("--") else word for word in words]
+    main([str(space), "--folder", str(folder), *words, *flags])
+
+
+def trials(folder: Path) -> list[dict[str, str]]:
+    with (folder / "trials.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def points(folder: Path) -> list[tuple[str, str]]:
+    return [(row["agent.learning_rate"], row["agent.core"]) for row in trials(folder)]
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, curves: dict[int, list[float]]) -> list[tuple[int, int]]:
+    """Has trials report these accuracies in place of training; returns what was trained."""
+    trained: list[tuple[int, int]] = []
+
+    def run(trial: Trial, report: Report) -> None:
+        for epoch, accuracy in enumerate(curves[trial.number], 1):
+            trained.append((trial.number, epoch))
+            report({"seed": 0, "epoch": epoch, "val_accuracy": accuracy, "seconds": 1.0})
+
+    monkeypatch.setattr(sweep_module, "run_trial", run)
+    monkeypatch.setattr(Result, "val_accuracy", property(lambda self: curves[self.number][-1]))
+    return trained
+
+
+@pytest.fixture(scope="module")
+def finished(preset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A sweep of five trials with two seeds each, that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("sweeps") / "whole"
+    path = folder.with_suffix(".yaml")
+    path.write_text(SPACE.format(preset=preset))
+    sweep(path, folder, search="random", trials=5, seeds=2, threads=1)
+    return path, folder
+
+
+def test_every_trial_is_in_the_table_with_the_mean_over_its_seeds(
+    finished: tuple[Path, Path],
+) -> None:
+    _, folder = finished
+    rows = trials(folder)
+    assert [row["trial"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert {row["state"] for row in rows} == {"done"}
+    for row in rows:
+        best = []
+        for seed in (0, 1):
+            run = folder / "trials" / row["trial"] / f"seed-{seed}"
+            with (run / "metrics.csv").open() as file:
+                best.append(max(float(epoch["val_accuracy"]) for epoch in csv.DictReader(file)))
+            config = json.loads((run / "config.json").read_text())
+            assert config["agent"]["seed"] == seed
+            assert config["agent"]["learning_rate"] == float(row["agent.learning_rate"])
+            assert config["agent"]["core"] == row["agent.core"]
+        assert float(row["val_accuracy"]) == pytest.approx(sum(best) / 2)
+        assert float(row["std"]) == pytest.approx(abs(best[0] - best[1]) / 2**0.5)
+        assert row["epochs_run"] == "4"
+        assert 1e-4 <= float(row["agent.learning_rate"]) <= 1e-1
+
+
+def test_nothing_is_ever_tested(finished: tuple[Path, Path]) -> None:
+    assert not list(finished[1].rglob("scores.json"))
+
+
+def test_charts_are_drawn(finished: tuple[Path, Path]) -> None:
+    for name in ("parallel.png", "importance.png", "learning.png"):
+        width, height = Image.open(finished[1] / name).size
+        assert width > 1000
+        assert height > 150
+
+
+def test_tensorboard_has_curves_and_hyperparameters(finished: tuple[Path, Path]) -> None:
+    _, folder = finished
+    events = EventAccumulator(str(folder / "tensorboard" / "trial-3")).Reload()
+    assert [event.step for event in events.Scalars("val_accuracy")] == [1, 2]
+    expected = float(trials(folder)[3]["val_accuracy"])
+    assert events.Scalars("best_val_accuracy")[0].value == pytest.approx(expected)
+    hparams = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"agent.learning_rate" in hparams
+    assert b"agent.core" in hparams
+
+
+def test_the_best_configuration_is_a_preset_that_train_takes(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, folder = finished
+    best = max(trials(folder), key=lambda row: float(row["val_accuracy"]))
+    config = find_preset(str(folder / "best.json"))
+    assert config.agent.learning_rate == float(best["agent.learning_rate"])
+    run = tmp_path / "run"
+    train.main(["--preset", str(folder / "best.json"), "--run-dir", str(run)])
+    # The same run as the sweep's first seed: so what was found is what one gets.
+    first = folder / "trials" / best["trial"] / "seed-0"
+    assert (run / "metrics.csv").read_text() == (first / "metrics.csv").read_text()
+
+
+def test_a_sweep_that_goes_on_runs_nothing_twice(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, whole = finished
+    folder = tmp_path / "sweep"
+    sweep(path, folder, search="random", trials=3, seeds=2, threads=1)
+    before = {run: run.stat().st_mtime_ns for run in folder.rglob("latest*")}
+    assert len(before) == 6
+    sweep(path, folder, search="random", trials=5, seeds=2, threads=1, resume=True)
+    assert {run: run.stat().st_mtime_ns for run in before} == before
+    # And what it proposes is what it would have without a break.
+    assert points(folder) == points(whole)
+
+
+def test_a_trial_that_was_killed_goes_on_from_its_last_epoch(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, whole = finished
+    folder = tmp_path / "sweep"
+    command = SweepCommand(space=path, search="random", trials=1, seeds=2, folder=folder)
+    killed = Sweep(folder, read_space(path), command)
+    trial = killed.next()
+    assert trial is not None
+
+    def until_the_third_epoch(progress: dict[str, float]) -> None:
+        killed.on_report(trial, progress)
+        if (progress["seed"], progress["epoch"]) == (1, 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(trial, until_the_third_epoch)
+    first = folder / "trials" / "0" / "seed-0"
+    before = {file: file.stat().st_mtime_ns for file in first.rglob("*") if file.is_file()}
+    sweep(path, folder, search="random", trials=1, seeds=2, threads=1, resume=True)
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    (row,) = trials(folder)
+    assert row["epochs_run"] == "4"
+    assert row["val_accuracy"] == trials(whole)[0]["val_accuracy"]
+    for seed in (0, 1):
+        metrics = Path("trials", "0", f"seed-{seed}", "metrics.csv")
+        assert (folder / metrics).read_text() == (whole / metrics).read_text()
+
+
+def test_a_grid_is_run_whole(grid: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    sweep(grid, folder, search="grid", trials=4, threads=1)
+    sweep(grid, folder, search="grid", threads=1, resume=True)
+    rows = [(row["agent.core"], row["batch_size"]) for row in trials(folder)]
+    assert rows == [(core, size) for core in ("rnn", "lstm") for size in ("25", "50", "275")]
+
+
+def test_tpe_learns_where_to_look(preset: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"{{preset: {preset}, space: {{agent.momentum: {{low: 0, high: 0.99}}}}}}")
+
+    def run(trial: Trial, report: Report) -> None:
+        accuracy = 1 - abs(trial.configs[0].agent.momentum - 0.7)
+        report({"seed": 0, "epoch": 1, "val_accuracy": accuracy, "seconds": 1.0})
+
+    monkeypatch.setattr(sweep_module, "run_trial", run)
+    monkeypatch.setattr(
+        Result, "val_accuracy", property(lambda self: 1 - abs(self.point["agent.momentum"] - 0.7))
+    )
+    sweep(path, tmp_path / "sweep", search="tpe", trials=30)
+    found = [float(row["agent.momentum"]) for row in trials(tmp_path / "sweep")]
+    before, after = found[:10], found[20:]
+    distance = [sum(abs(x - 0.7) for x in part) / 10 for part in (before, after)]
+    assert distance[1] < distance[0] / 2
+
+
+def test_asha_stops_those_that_lag_behind(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rungs after epochs 1 and 3. At each, the best third of those that came so far goes on, and
+    # while there are fewer than three, the best: so 0 passes, 1 and 2 are worse, 3 is best of four.
+    curves = {
+        0: [0.5, 0.5, 0.5, 0.5],
+        1: [0.4, 0.9, 0.9, 0.9],
+        2: [0.3, 0.9, 0.9, 0.9],
+        3: [0.6, 0.6, 0.4, 0.7],
+    }
+    space.write_text(space.read_text().replace("epochs: [2]", "epochs: [4]"))
+    trained = fake(monkeypatch, curves)
+    options = {"search": "random", "early_stopping": "asha", "reduction": 3, "trials": 4}
+    sweep(space, tmp_path / "sweep", **options)
+    assert trained == [
+        *((0, epoch) for epoch in (1, 2, 3, 4)),
+        (1, 1),
+        (2, 1),
+        *((3, epoch) for epoch in (1, 2, 3, 4)),
+    ]
+    states = [row["state"] for row in trials(tmp_path / "sweep")]
+    assert states == ["done", "stopped early", "stopped early", "done"]
+
+
+def test_a_trial_that_raises_is_reported_and_the_rest_goes_on(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def run(trial: Trial, report: Report) -> None:
+        if trial.number == 1:
+            raise RuntimeError("no such luck")
+        report({"seed": 0, "epoch": 1, "val_accuracy": 0.5, "seconds": 1.0})
+
+    monkeypatch.setattr(sweep_module, "run_trial", run)
+    monkeypatch.setattr(Result, "val_accuracy", 0.5)
+    folder = tmp_path / "sweep"
+    sweep(space, folder, search="random", trials=3)
+    assert [row["state"] for row in trials(folder)] == ["done", "failed", "done"]
+    assert "no such luck" in (folder / "trials" / "1" / "failure.txt").read_text()
+    assert "trial 1: failed: RuntimeError: no such luck" in capsys.readouterr().err
+    sweep(space, folder, search="random", trials=3, resume=True)  # it has ended, so it stays
+    assert [row["state"] for row in trials(folder)] == ["done", "failed", "done"]
+
+
+def test_after_max_hours_trials_are_left_to_go_on_with(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = fake(monkeypatch, {0: [0.5, 0.6], 1: [0.5, 0.6]})
+    now = time.time()
+    # Read at the beginning, before a trial, after each of its epochs, before the next.
+    clock = iter([now, now, now, now, now, now + 7201, now + 7201])
+    monkeypatch.setattr(sweep_module.time, "time", lambda: next(clock))
+    folder = tmp_path / "sweep"
+    sweep(space, folder, search="random", max_hours=2, trials=9)
+    assert trained == [(0, 1), (0, 2), (1, 1)]
+    assert [row["state"] for row in trials(folder)] == ["done", "unfinished"]
+    monkeypatch.undo()
+    trained = fake(monkeypatch, {1: [0.5, 0.6], 0: [0.5, 0.6]})
+    sweep(space, folder, search="random", trials=2, resume=True)
+    assert {number for number, _ in trained} == {1}
+    assert [row["state"] for row in trials(folder)] == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "no end of its own"),
+        ({"trials": 0}, "trials=0"),
+        ({"trials": 1, "seeds": 0}, "seeds=0"),
+        ({"max_hours": 0}, "max_hours=0"),
+        ({"trials": 1, "reduction": 1}, "reduction=1"),
+        ({"trials": 1, "workers": 0}, "workers=0"),
+        ({"trials": 1, "threads": 0}, "threads=0"),
+        ({"trials": 1, "gpus": 1}, "gpus=1"),
+        ({"trials": 1, "resume": True}, "holds no sweep"),
+        ({"search": "grid"}, "space.agent.learning_rate is a range"),
+    ],
+)
+def test_bad_options_are_named_and_nothing_is_written(
+    space: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        sweep(space, tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_with_a_sweep_needs_resume_and_the_same_plan(
+    finished: tuple[Path, Path],
+) -> None:
+    path, folder = finished
+    with pytest.raises(ValueError, match="go on with it by --resume"):
+        sweep(path, folder, search="random", trials=5, seeds=2)
+    with pytest.raises(ValueError, match="begun with seeds=2, it cannot go on with 3"):
+        sweep(path, folder, search="random", trials=5, seeds=3, resume=True)
+
+
+def test_a_half_written_line_of_the_ledger_is_cut_off(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, _ = finished
+    folder = tmp_path / "sweep"
+    sweep(path, folder, search="random", trials=1, threads=1)
+    with (folder / "study.journal").open("a") as journal:
+        journal.write('{"op_code":4,"worker_id":"half')
+    sweep(path, folder, search="random", trials=2, threads=1, resume=True)
+    sweep(path, folder, search="random", trials=2, threads=1, resume=True)
+    assert [row["state"] for row in trials(folder)] == ["done", "done"]
+
+
+def test_the_table_has_the_best_first_and_the_failed_last(preset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"{{preset: {preset}, space: {{epochs: [1, 2], agent.momentum: [0.125]}}}}")
+    point = {"epochs": 2, "agent.momentum": 0.125}
+    results = [
+        Result(0, TrialState.FAIL, point, [], 0.0),
+        Result(1, TrialState.COMPLETE, point, [[0.5, 0.9], [0.8, 0.7]], 61.0),
+        Result(2, TrialState.COMPLETE, point, [[0.95]], 1.0),
+        Result(3, TrialState.PRUNED, point, [[0.99]], 1.0),
+    ]
+    lines = as_markdown(read_space(path), results).splitlines()[2:]
+    assert lines == [
+        "| 2 | 2 | 0.125 | 95.00 | 1 | 1 | done |",
+        # mean of 0.9 and 0.8, standard deviation 0.1 / sqrt(2)
+        "| 1 | 2 | 0.125 | 85.00 ± 7.07 | 4 | 61 | done |",
+        "| 3 | 2 | 0.125 | 99.00 | 1 | 1 | stopped early |",
+        "| 0 | 2 | 0.125 | - | 0 | 0 | failed |",
+    ]
+
+
+def test_here_jobs_use_the_threads_they_are_given() -> None:
+    import torch
+
+    used = []
+
+    class One:
+        left = 1
+
+        def next(self) -> int | None:
+            self.left -= 1
+            return None if self.left < 0 else 7
+
+        def on_report(self, job: int, progress: dict[str, float]) -> bool:
+            return True
+
+        def on_end(self, job: int, failure: str | None) -> None:
+            assert failure is None
+
+    before = torch.get_num_threads()
+    launch(One(), lambda job, report: used.append((job, torch.get_num_threads())), Place(threads=1))
+    assert used == [(7, 1)]
+    assert torch.get_num_threads() == before
