@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +20,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from agents.checkpoint import read_checkpoint, write_checkpoint
@@ -34,6 +35,7 @@ from agents.optimisers import (
     make_optimiser,
     set_learning_rates,
 )
+from agents.processes import Share
 from agents.spaces import GlimpseSpaces
 
 
@@ -74,6 +76,9 @@ class Reinforce:
     may have a `move` in place of the `label`: it counts at every step, and is learned from the
     reward alone, which needs `loss="reinforce"`.
 
+    Where several processes have joined (`agents.processes`), they learn together: each in
+    environments of its own, as many as the others, and all from the mean of their gradients.
+
     Args:
         env: The environments to learn in, all their sub-environments at once.
         **hyperparameters: Fields of `ReinforceHyperparameters`.
@@ -110,6 +115,7 @@ class Reinforce:
         self.device = find_device(hyperparameters.device)
         self._dtype = find_precision(hyperparameters.precision, self.device)
         self.num_timesteps = 0
+        self._share = Share.of_this_process()
         self._generator = torch.Generator(device=self.device)
         with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
             torch.manual_seed(hyperparameters.seed)
@@ -170,26 +176,37 @@ class Reinforce:
             ValueError: The agent was loaded without an environment, the environment's episodes
                 are not of the kind described above, or learning has diverged.
         """
-        self._require_env()
+        num_envs = self._require_env().num_envs
         if reset_num_timesteps:
             self.num_timesteps = 0
         end = self.num_timesteps + total_timesteps
         seeds = np.random.SeedSequence([self.hyperparameters.seed, self.num_timesteps])
         env_seed, exploration_seed = (int(seed) for seed in seeds.generate_state(2))
         self._generator.manual_seed(exploration_seed)
-        reset_seed: int | None = env_seed >> 1  # Gymnasium counts up from it, in 32 bits
+        # Gymnasium counts up from it, in 32 bits: through the environments of all processes.
+        reset_seed: int | None = (env_seed >> 1) + self._share.rank * num_envs
+        play = self.rollout if self._share.is_whole else self._averaging_gradients()
         while self.num_timesteps < end:
             progress = self.num_timesteps / (schedule_timesteps or end)
             self.location_std = self._location_std(progress)
             with torch.autocast(self.device.type, self._dtype, self._dtype is not torch.float32):
-                rollout = self.rollout(reset_seed)
+                rollout = play(reset_seed)
                 losses = attention_loss(rollout, self.hyperparameters)
             metrics = self._update(rollout, losses, progress)
-            self.num_timesteps += rollout.log_probs.numel()
+            self.num_timesteps += rollout.log_probs.numel() * self._share.processes
             reset_seed = None
-            if callback is not None and callback(self, metrics) is False:
+            is_over = callback is not None and callback(self, metrics) is False
+            if self._share.any(is_over, self.device):
                 break
         return self
+
+    def _averaging_gradients(self) -> DistributedDataParallel:
+        """Returns `rollout`, such that the backward pass averages gradients over all processes.
+
+        PyTorch wants one forward pass for each backward pass: here that is a whole rollout.
+        """
+        is_learned = self.hyperparameters.gaze == "learned"  # else its network has no gradient
+        return DistributedDataParallel(_Rollouts(self), find_unused_parameters=not is_learned)
 
     def rollout(self, seed: int | None = None) -> Rollout:
         """Plays one episode in every sub-environment, with the gradients that learning needs.
@@ -245,7 +262,7 @@ class Reinforce:
         if self.hyperparameters.gaze != "learned":
             return self._scripted_location(state[-1])
         mean = self.network.location_mean(state[0], state[-1])
-        noise = torch.randn(mean.shape, generator=self._generator, device=self.device)
+        noise = self._draw(Tensor.normal_, mean.shape)
         return mean + self.location_std * noise
 
     def _location_std(self, progress: float) -> float:
@@ -257,8 +274,7 @@ class Reinforce:
         """Returns where a gaze that is not learned looks next, `(B, 2)`."""
         if self.hyperparameters.gaze == "raster":
             return self.network.raster_place(glimpses_taken)
-        shape = (len(glimpses_taken), 2)
-        return 2 * torch.rand(shape, generator=self._generator, device=self.device) - 1
+        return 2 * self._draw(Tensor.uniform_, (len(glimpses_taken), 2)) - 1
 
     @torch.no_grad()
     def _choose(self, hidden: Tensor) -> Tensor:
@@ -266,8 +282,21 @@ class Reinforce:
         logits = self.network.class_logits(hidden)
         if self.hyperparameters.loss == "hybrid":
             return logits.argmax(dim=-1)
+        # The first of K exponential clocks to ring, as in torch.multinomial, number by number.
         probabilities = logits.softmax(dim=-1)
-        return torch.multinomial(probabilities, 1, generator=self._generator).squeeze(-1)
+        return (probabilities / self._draw(Tensor.exponential_, probabilities.shape)).argmax(dim=-1)
+
+    def _draw(self, fill: Callable[..., Tensor], shape: Sequence[int]) -> Tensor:
+        """Returns random numbers for this process's environments.
+
+        Each process draws those of all, so that it has what one process alone would have there.
+
+        Args:
+            fill: Such as `Tensor.normal_`.
+            shape: The first axis is of the environments.
+        """
+        whole = torch.empty(shape[0] * self._share.processes, *shape[1:], device=self.device)
+        return self._share.part_of(fill(whole, generator=self._generator))
 
     def _location_log_probs(self, means: Tensor, samples: Tensor) -> Tensor:
         """Returns the log-probabilities of locations, `(T, B)`."""
@@ -299,7 +328,7 @@ class Reinforce:
             self.average.update_parameters(self.network)
         cross_entropy, accuracy = _judge(rollout)
         numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy, norm]
-        *metrics, norm_as_number = torch.stack(numbers).tolist()
+        *metrics, norm_as_number = self._share.mean(torch.stack(numbers)).tolist()
         self._require_finite(norm_as_number)
         return UpdateMetrics(*metrics)
 
@@ -525,6 +554,19 @@ class Reinforce:
         if self.env is None:
             raise ValueError("no environment to learn in: load the agent with one, or call set_env")
         return self.env
+
+
+class _Rollouts(nn.Module):
+    """An agent's rollouts as the forward pass of a module."""
+
+    def __init__(self, agent: Reinforce) -> None:
+        super().__init__()
+        self.network = agent.network
+        self._rollout = agent.rollout
+
+    def forward(self, seed: int | None) -> Rollout:
+        """Returns `Reinforce.rollout(seed)`."""
+        return self._rollout(seed)
 
 
 def _require_lockstep(terminated: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Collection
 from pathlib import Path
 
@@ -28,7 +29,9 @@ class LearnsByReinforce(EpochTrainer):
         """See `EpochTrainer.learn_epochs`."""
         while len(self.rows) < self.epochs:
             learned = self._learn_epoch(progress)
-            if self.stop_signal is not None:
+            if self.agent.num_timesteps < (len(self.rows) + 1) * self.timesteps_per_epoch:
+                # Stopped within the epoch, here or in a process that learns together with this.
+                self.stop_signal = self.stop_signal or signal.SIGTERM
                 return
             self.finish_epoch(learned, progress)
 

@@ -19,7 +19,9 @@ import tyro
 from tqdm import tqdm
 
 from agents.base import Agent
+from agents.devices import find_device
 from agents.hyperparameters import ALGORITHMS
+from agents.processes import Share, joined_processes
 from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
 from experiments.evaluate import Evaluation, describe, evaluate, evaluation_env, score
@@ -39,12 +41,14 @@ class ProgressBar:
 
     Args:
         trainer: Whose training.
+        is_shown: Whether there is a bar at all.
     """
 
-    def __init__(self, trainer: EpochTrainer) -> None:
+    def __init__(self, trainer: EpochTrainer, *, is_shown: bool = True) -> None:
         self._trainer = trainer
         self._recent: deque[tuple[float, float]] = deque(maxlen=NUM_RECENT)
         self._bar = tqdm(
+            disable=not is_shown,
             total=trainer.total_timesteps,
             initial=trainer.agent.num_timesteps,
             unit="step",
@@ -161,25 +165,44 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=_defaults(argv),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
     )
-    if command.resume is None:
-        run, trainer = _start(command)
-    else:
-        if len(argv) > len(["--resume", "FOLDER"]):
-            raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
-        run = RunFolder.open(command.resume)
-        trainer = find_trainer(run.read_config()).resume(run)
-    with stopping_cleanly(trainer), ProgressBar(trainer) as progress:
-        trainer.train(progress)
+    if command.resume is not None and len(argv) > len(["--resume", "FOLDER"]):
+        raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
+    resumed = None if command.resume is None else RunFolder.open(command.resume)
+    config = command.config if resumed is None else resumed.read_config()
+    with joined_processes(use_gpus=find_device(config.agent.device).type == "cuda") as share:
+        _require_shareable(config, share)
+        run, trainer = _start(command, share) if resumed is None else _resume(resumed)
+        with stopping_cleanly(trainer), ProgressBar(trainer, is_shown=share.is_first) as progress:
+            trainer.train(progress)
     if trainer.stop_signal is not None:
-        print(f"stopped; go on with: ram train --resume {run.path}", file=sys.stderr)
+        if share.is_first:
+            print(f"stopped; go on with: ram train --resume {run.path}", file=sys.stderr)
         sys.exit(128 + trainer.stop_signal)
+    if share.is_first:
+        _conclude(run, trainer)
+
+
+def _conclude(run: RunFolder, trainer: Trainer) -> None:
+    """Tests the best model, once, and writes and prints what comes of it."""
     tested = score_best(run, trainer.config)
     print(describe(tested.scores))
     draw_run(run.path, run, trainer.config, tested.agent, tested.env, tested.evaluation)
     print(f"\n{run.path}: " + ", ".join(sorted(path.name for path in run.path.iterdir())))
 
 
-def _start(command: TrainCommand) -> tuple[RunFolder, Trainer]:
+def _require_shareable(config: TrainConfig, share: Share) -> None:
+    if not share.is_whole and config.agent.algorithm != DEFAULT_AGENT:
+        raise ValueError(
+            f"agent={config.agent.algorithm!r} trains in one process; only {DEFAULT_AGENT!r} can "
+            "be shared out by torchrun"
+        )
+
+
+def _resume(run: RunFolder) -> tuple[RunFolder, Trainer]:
+    return run, find_trainer(run.read_config()).resume(run)
+
+
+def _start(command: TrainCommand, share: Share) -> tuple[RunFolder, Trainer]:
     config = command.config
     if not official_splits(config.task.dataset):
         raise ValueError(
@@ -190,9 +213,19 @@ def _start(command: TrainCommand) -> tuple[RunFolder, Trainer]:
     evaluation_env(config.task, "test")
     trainer_of = find_trainer(config)
     agent = trainer_of.new_agent(config)
-    run = RunFolder.create(command.run_dir, name=preset_title(command.preset), config=config)
-    print(f"run folder: {run.path}", file=sys.stderr)
+    run = _make_folder(command, config, share)
     return run, trainer_of(run, config, agent)
+
+
+def _make_folder(command: TrainCommand, config: TrainConfig, share: Share) -> RunFolder:
+    """Returns the run's folder, which the first process makes for all."""
+    path = command.run_dir
+    if share.is_first:
+        path = RunFolder.create(path, name=preset_title(command.preset), config=config).path
+        print(f"run folder: {path}", file=sys.stderr)
+    path = share.from_first(path)
+    assert path is not None
+    return RunFolder.open(path)
 
 
 def _defaults(argv: list[str]) -> TrainCommand:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 from gymnasium.vector import AutoresetMode
 from torch.utils.tensorboard import SummaryWriter
 
+from agents.processes import Share
 from experiments.config import TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
 from experiments.run_folder import RunFolder
@@ -32,7 +33,8 @@ class EpochTrainer(ABC):
 
     After each epoch it validates, writes the model if it is the best so far, then the metrics, and
     at last the training state. So wherever it is killed, the training state on disk is that of a
-    whole epoch, from which it goes on.
+    whole epoch, from which it goes on. Of several processes that train together
+    (`agents.processes`), the first alone writes.
 
     Args:
         run: Where to write.
@@ -90,6 +92,9 @@ class EpochTrainer(ABC):
     def train(self, progress: Progress) -> None:
         """Trains the epochs that are left, or until `stop_signal` is set."""
         self._epoch_began = time.perf_counter()
+        if not Share.of_this_process().is_first:
+            self.learn_epochs(progress)
+            return
         with SummaryWriter(str(self.run.tensorboard), purge_step=len(self.rows) + 1) as self._board:
             self.learn_epochs(progress)
 
@@ -103,17 +108,23 @@ class EpochTrainer(ABC):
         seconds = time.perf_counter() - self._epoch_began
         epoch = self.agent.num_timesteps // self.timesteps_per_epoch
         row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **learned, **self.validate()}
-        best_so_far = max((earlier["val_accuracy"] for earlier in self.rows), default=-1.0)
-        if row["val_accuracy"] > best_so_far:
-            self.write_model(self.run.best)
         self.rows.append(row)
-        self.run.write_metrics(self.rows)
-        self.write_training_state(self.run.latest)
-        self._board.add_scalar("images_per_second", learned["episodes"] / seconds, epoch)
-        for name, value in row.items():
-            self._board.add_scalar(name, value, epoch)
+        if Share.of_this_process().is_first:
+            self._write_epoch(learned["episodes"] / seconds)
         progress.on_epoch(row)
         self._epoch_began = time.perf_counter()
+
+    def _write_epoch(self, images_per_second: float) -> None:
+        """Writes the model, the metrics and the training state, in this order, and the logs."""
+        *earlier, row = self.rows
+        if row["val_accuracy"] > max((past["val_accuracy"] for past in earlier), default=-1.0):
+            self.write_model(self.run.best)
+        self.run.write_metrics(self.rows)
+        self.write_training_state(self.run.latest)
+        epoch = int(row["epoch"])
+        self._board.add_scalar("images_per_second", images_per_second, epoch)
+        for name, value in row.items():
+            self._board.add_scalar(name, value, epoch)
 
 
 class Trainer(EpochTrainer):
@@ -179,19 +190,20 @@ class Trainer(EpochTrainer):
 
 
 def training_env(config: TrainConfig, autoreset_mode: AutoresetMode) -> GlimpseVectorEnv:
-    """Returns the environments to learn in.
+    """Returns the environments to learn in, of several processes this one's share.
 
     Args:
         config: What is trained.
         autoreset_mode: As the algorithm needs it.
 
     Raises:
-        ValueError: The scenes to train on have another size than those to be tested on.
+        ValueError: The scenes to train on have another size than those to be tested on, or the
+            batch cannot be shared out among the processes.
     """
     env = make_env(
         config.task,
         "train",
-        num_envs=config.batch_size,
+        num_envs=Share.of_this_process().size_of(config.batch_size),
         autoreset_mode=autoreset_mode,
         **config.task.training_scene,
         **config.agent.env_options,

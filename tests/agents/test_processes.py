@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from agents.processes import Share, joined_processes
+
+SCRIPT = Path(__file__).with_name("learn_together.py")
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("learn_together", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """What two processes have learned from ten environments each."""
+    out = tmp_path_factory.mktemp("together") / "out.npz"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    subprocess.run(
+        [*torchrun, "--nproc-per-node", "2", str(SCRIPT), str(out)],
+        check=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+    return dict(np.load(out))
+
+
+@pytest.mark.parametrize("name", ["hybrid", "lstm", "reward alone", "fixed scan", "random gaze"])
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(
+    together: dict[str, np.ndarray], script: ModuleType, name: str
+) -> None:
+    assert together["processes"] == 2
+    weights, metrics, timesteps = script.learn(name, num_envs=20)
+    assert together[f"{name} timesteps"] == timesteps == 4 * 20 * 3
+    np.testing.assert_allclose(together[f"{name} metrics"], metrics, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(together[f"{name} weights"], weights, rtol=1e-4, atol=1e-5)
+
+
+def test_it_would_not_pass_if_a_process_learned_from_half_of_the_batch(
+    together: dict[str, np.ndarray], script: ModuleType
+) -> None:
+    weights, _, _ = script.learn("hybrid", num_envs=10)
+    assert np.abs(together["hybrid weights"] - weights).max() > 1e-3
+
+
+def test_what_one_process_says_all_hear(together: dict[str, np.ndarray]) -> None:
+    assert together["stops"].tolist() == [True, True, False]
+
+
+def test_alone_it_is_the_whole() -> None:
+    with joined_processes(use_gpus=False) as share:
+        assert share == Share.of_this_process() == Share(rank=0, processes=1)
+        assert share.is_first
+        assert share.size_of(7) == 7
+        assert share.part_of(torch.arange(3)).tolist() == [0, 1, 2]
+        assert share.mean(torch.tensor(3.0)) == 3
+        assert share.any(True, torch.device("cpu"))
+        assert share.from_first("x") == "x"
+
+
+def test_a_share_is_a_part_of_the_whole() -> None:
+    assert Share(1, 3).size_of(6) == 2
+    assert Share(1, 3).part_of(torch.arange(6)).tolist() == [2, 3]
+    with pytest.raises(ValueError, match=r"batch_size=7 cannot be shared.*3 processes"):
+        Share(1, 3).size_of(7)
