@@ -292,7 +292,7 @@ def test_after_max_hours_trials_are_left_to_go_on_with(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "no end of its own"),
+        ({}, "--search tpe has no end of its own"),
         ({"trials": 0}, "trials=0"),
         ({"trials": 1, "seeds": 0}, "seeds=0"),
         ({"max_hours": 0}, "max_hours=0"),
@@ -300,11 +300,26 @@ def test_after_max_hours_trials_are_left_to_go_on_with(
         ({"trials": 1, "workers": 0}, "workers=0"),
         ({"trials": 1, "threads": 0}, "threads=0"),
         ({"trials": 1, "gpus": 1}, "gpus=1"),
-        ({"trials": 1, "resume": True}, "holds no sweep"),
-        ({"search": "grid"}, "space.agent.learning_rate is a range"),
     ],
 )
 def test_bad_options_are_named_and_nothing_is_written(
+    space: Path, tmp_path: Path, capsys: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        sweep(space, tmp_path / "new", **options)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trials": 1, "resume": True}, "holds no sweep"),
+        ({"search": "grid"}, r"space\.agent\.learning_rate is a range"),
+    ],
+)
+def test_what_cannot_be_begun_leaves_nothing_behind(
     space: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
