@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -41,6 +40,7 @@ from experiments.run_folder import read_json, write_json
 from ram_env.validation import require_integer
 
 SOME_FAILED = 1
+FAILURE = "failure.txt"
 # A cell's environment steps by the second, on two cores: for the estimate, until the benchmark has
 # finished cells of its own to go by.
 STEPS_PER_SECOND = {PPO: 3_500.0, "mlp": 300_000.0, "cnn": 50_000.0}
@@ -114,16 +114,18 @@ def _slug(name: str) -> str:
 def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     """Trains and tests a cell, the job of a worker, and writes its result last.
 
+    A run that was killed goes on from its last epoch; other agents begin anew.
+
     Args:
         benchmark: The benchmark's folder.
         cell: The cell.
     """
     folder = folder_of(benchmark, cell)
-    shutil.rmtree(folder, ignore_errors=True)  # what an unfinished try left
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FAILURE).unlink(missing_ok=True)  # an earlier try's
     began = time.perf_counter()
     trained = find_contender(cell.agent)(cell, folder)
-    seconds = time.perf_counter() - began
+    seconds = trained.seconds_before + time.perf_counter() - began
     task = cell.config.task
     env = evaluation_env(task, "test", **trained.env_options)
     evaluation = evaluate(trained.agent, env)
@@ -220,7 +222,7 @@ class Benchmark:
         """Says how a cell ended, and keeps why it failed."""
         if failure is not None:
             self.failed.append(job)
-            _write(self.folder_of(job) / "failure.txt", failure)
+            _write(self.folder_of(job) / FAILURE, failure)
             print(f"{self._name(job)} failed: {last_line(failure)}", file=sys.stderr)
         elif (result := self.result_of(job)) is not None:
             error_rate = 1 - result["accuracy"]
@@ -229,7 +231,7 @@ class Benchmark:
 
     def _name(self, cell: Cell) -> str:
         number = self.cells.index(cell) + 1
-        return f"[{number}/{len(self.cells)}] {cell.task}, {cell.agent}, seed {cell.seed}"
+        return f"[{number}/{len(self.cells)}] {cell}"
 
     # --- what there is ------------------------------------------------------------------------
 

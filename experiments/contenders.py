@@ -19,11 +19,11 @@ from torch import nn
 
 from agents.base import Agent
 from agents.full_image import NETWORKS, FullImageClassifier, full_image_options
-from experiments.algorithms import find_trainer
+from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
 from experiments.presets import DEFAULT_AGENT, find_preset
-from experiments.run_folder import RunFolder
+from experiments.run_folder import read_json, write_json
 from experiments.saved_agents import load_best
 from ram_env import load_dataset
 from ram_env.validation import require_choice
@@ -55,7 +55,7 @@ class Cell:
 
     Attributes:
         agent: A name in `DESCRIPTIONS`, or `package.module:function`.
-        task: A preset's name.
+        task: A preset's name, or file.
         seed: Seed of weights, exploration and environments.
         epochs: Passes over as many episodes as there are training images.
     """
@@ -64,6 +64,9 @@ class Cell:
     task: str
     seed: int
     epochs: int
+
+    def __str__(self) -> str:
+        return f"{self.task}, {self.agent}, seed {self.seed}"
 
     @property
     def config(self) -> TrainConfig:
@@ -98,6 +101,7 @@ class Trained(NamedTuple):
         episodes: How many episodes these were, None where that is not known.
         curve: How good it was on the way, empty where that is not known.
         env_options: Options of the environments it plays in, where they differ from the task's.
+        seconds_before: How long it had learned when its process died and another went on.
     """
 
     agent: Agent
@@ -105,6 +109,7 @@ class Trained(NamedTuple):
     episodes: int | None
     curve: list[CurvePoint]
     env_options: dict[str, Any]
+    seconds_before: float = 0.0
 
 
 MakeAgent = Callable[..., Agent]
@@ -171,10 +176,18 @@ def count_parameters(agent: Agent) -> int | None:
 
 
 class _Curve:
-    """Notes the validation accuracy after each epoch."""
+    """Notes the validation accuracy after each epoch.
 
-    def __init__(self) -> None:
+    Args:
+        path: File that keeps the points, for those who go on after the process died; None: none.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
         self.points: list[CurvePoint] = []
+        self._path = path
+        if path is not None and path.exists():
+            self.points = [CurvePoint(**point) for point in read_json(path)["points"]]
+        self.seconds_before = self.points[-1].seconds if self.points else 0.0
         self._began = time.perf_counter()
 
     def on_update(self, loss: float, reward: float) -> None:
@@ -186,19 +199,30 @@ class _Curve:
 
     def add(self, timesteps: int, val_accuracy: float) -> None:
         """Notes a point."""
-        seconds = time.perf_counter() - self._began
+        seconds = self.seconds_before + time.perf_counter() - self._began
         self.points.append(CurvePoint(timesteps, seconds, val_accuracy))
+        if self._path is not None:
+            write_json(self._path, {"points": [point._asdict() for point in self.points]})
 
 
 def _train_run(cell: Cell, folder: Path) -> Trained:
     config = cell.config
-    run = RunFolder.create(folder / "run", name=cell.task, config=config)
-    trainer = find_trainer(config).start(run, config)
-    curve = _Curve()
-    trainer.train(curve)
-    episodes = int(sum(row["episodes"] for row in trainer.rows))
-    options = config.agent.env_options
-    return Trained(load_best(run), trainer.agent.num_timesteps, episodes, curve.points, options)
+    trainer = go_on_or_start(folder / "run", config)
+    if not trainer.rows:  # what there is of a curve is another run's
+        (folder / "curve.json").unlink(missing_ok=True)
+    curve = _Curve(folder / "curve.json")
+    for row in trainer.rows[len(curve.points) :]:  # an epoch that was not noted any more
+        curve.on_epoch(row)
+    if len(trainer.rows) < config.epochs:
+        trainer.train(curve)
+    return Trained(
+        agent=load_best(trainer.run),
+        timesteps=trainer.agent.num_timesteps,
+        episodes=int(sum(row["episodes"] for row in trainer.rows)),
+        curve=curve.points,
+        env_options=config.agent.env_options,
+        seconds_before=curve.seconds_before,
+    )
 
 
 def _train_full_image(cell: Cell, _folder: Path) -> Trained:

@@ -10,7 +10,6 @@ on any cluster. The test images are never looked at.
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -26,13 +25,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from agents.files import replace_atomically
-from experiments.algorithms import find_trainer
+from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
 from experiments.launcher import Place, Progress, Report, last_line, launch
 from experiments.run_folder import RunFolder, read_json, write_json
 from experiments.space import SEED, Point, Space, read_space
 from experiments.sweep_results import Result, as_markdown, write_results
-from experiments.trainer import Trainer
 from ram_env.validation import require_integer
 
 # How far a trial has come, an attribute of Optuna's: seed, epoch, seconds of training so far.
@@ -131,21 +129,12 @@ class Trial:
 def run_trial(trial: Trial, report: Report) -> None:
     """Trains a trial's seeds one after another, from where they are, and reports every epoch."""
     for config in trial.configs:
-        trainer = _trainer(trial.folder_of(config), config)
+        trainer = go_on_or_start(trial.folder_of(config), config)
         progress = _Reports(config.agent.seed, report)
         for row in trainer.rows:  # those that nobody heard of, as the process died, among them
             progress.on_epoch(row)
         if len(trainer.rows) < config.epochs:
             trainer.train(progress)
-
-
-def _trainer(folder: Path, config: TrainConfig) -> Trainer:
-    """Returns a trainer that goes on with a run, or starts it."""
-    if RunFolder(folder).config.exists():
-        return find_trainer(config).resume(RunFolder.open(folder))
-    shutil.rmtree(folder, ignore_errors=True)  # what is left of one that was killed as it began
-    run = RunFolder.create(folder, name=folder.name, config=config)
-    return find_trainer(config).start(run, config)
 
 
 class _Reports:

@@ -1,0 +1,258 @@
+"""How sweeps and benchmarks scale: what a job costs besides its work, and what it leaves on disk.
+
+`python -m experiments.scaling` measures that here and works out the load of many machines; what
+came out is in `docs/scaling.md`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tyro
+
+from experiments.algorithms import find_trainer
+from experiments.launcher import Place, Progress, Report, launch
+from experiments.presets import find_preset
+from experiments.run_folder import RunFolder
+from experiments.space import parse_space
+from experiments.sweep import Sweep, SweepCommand, Trial
+from experiments.trainer import Trainer
+
+EMPTY_JOBS = 40
+BUSY_JOBS = 8
+PRODUCTS = 300  # of a busy job, of matrices of this side
+SIDE = 384
+EPOCHS_OF_A_TRIAL = 10
+LEDGERS = (10, 300, 1000)  # trials that a ledger has when another is added
+MACHINES = (10, 100, 1000)
+CORES = 16  # of each of these machines, a trial on each core
+
+
+class _Timed:
+    """So many jobs, and when each ended."""
+
+    def __init__(self, count: int) -> None:
+        self._left = list(range(count))
+        self.ends: list[float] = []
+
+    def next(self) -> int | None:
+        """Returns the next job."""
+        return self._left.pop(0) if self._left else None
+
+    def on_report(self, job: int, progress: Progress) -> bool:
+        """Lets it go on."""
+        return True
+
+    def on_end(self, job: int, failure: str | None) -> None:
+        """Notes the time."""
+        assert failure is None, failure
+        self.ends.append(time.perf_counter())
+
+
+class Launch(NamedTuple):
+    """What launching costs.
+
+    Attributes:
+        start: Seconds until the first job has ended, which does nothing.
+        each: Seconds for each further job.
+    """
+
+    start: float
+    each: float
+
+
+def nothing(_job: int, _report: Report) -> None:
+    """A job without work."""
+
+
+def multiply(job: int, _report: Report) -> None:
+    """A job that keeps one core busy."""
+    matrix = np.random.default_rng(job).normal(size=(SIDE, SIDE)) / math.sqrt(SIDE)
+    product = matrix
+    for _ in range(PRODUCTS):
+        product = product @ matrix
+        product /= np.abs(product).max()
+
+
+def measure_launch(place: Place) -> Launch:
+    """Returns what jobs cost that do nothing."""
+    jobs, began = _Timed(EMPTY_JOBS), time.perf_counter()
+    launch(jobs, nothing, place)
+    first, *_, last = jobs.ends
+    return Launch(first - began, (last - first) / (EMPTY_JOBS - 1))
+
+
+def measure_busy(place: Place) -> float:
+    """Returns jobs a second, from the first end to the last, of those that keep a core busy."""
+    jobs = _Timed(BUSY_JOBS)
+    launch(jobs, multiply, place)
+    side_by_side = place.workers or 1
+    return (BUSY_JOBS - side_by_side) / (jobs.ends[-1] - jobs.ends[side_by_side - 1])
+
+
+class Checkpoint(NamedTuple):
+    """What a run writes after an epoch.
+
+    Attributes:
+        state_bytes: The training state, after every epoch.
+        model_bytes: The model, after each epoch that is the best so far.
+        seconds: To write both, until they are on the disk.
+    """
+
+    state_bytes: int
+    model_bytes: int
+    seconds: float
+
+
+def measure_checkpoint(trainer: Trainer, folder: Path) -> Checkpoint:
+    """Returns what a trainer's checkpoints weigh."""
+    began = time.perf_counter()
+    trainer.write_training_state(folder / "state")
+    trainer.write_model(folder / "model")
+    seconds = time.perf_counter() - began
+    sizes = [(folder / name).stat().st_size for name in ("state", "model")]
+    return Checkpoint(*sizes, seconds)
+
+
+def measure_ledger(trials: int, folder: Path) -> float:
+    """Returns the driver's seconds for one more trial of 10 epochs, after so many others."""
+    space = parse_space(
+        find_preset("fglab"),
+        {"agent.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "epochs": [10]},
+    )
+    command = SweepCommand(space=Path(), search="random", trials=trials + 3, folder=folder)
+    sweep = Sweep(folder, space, command)
+    for _ in range(trials):
+        sweep.study.tell(sweep.study.ask(space.fields), 0.5)
+    began = time.perf_counter()
+    for _ in range(3):
+        job = sweep.next()
+        assert job is not None
+        _pretend(sweep, job)
+    return (time.perf_counter() - began) / 3
+
+
+def _pretend(sweep: Sweep, job: Trial) -> None:
+    """Tells of a trial's epochs, and leaves the metrics that its run would."""
+    rows = []
+    for epoch in range(1, EPOCHS_OF_A_TRIAL + 1):
+        rows.append({"epoch": float(epoch), "val_accuracy": 0.5})
+        sweep.on_report(job, {"seed": 0, "seconds": 1.0, **rows[-1]})
+    RunFolder(job.folder_of(job.configs[0])).write_metrics(rows)
+    sweep.on_end(job, None)
+
+
+class Load(NamedTuple):
+    """What machines do, and ask of what they share.
+
+    Attributes:
+        machines: How many.
+        trials_per_hour: Trials that end.
+        driver: How busy the driver's process is; above 1, it is what all wait for.
+        megabytes_per_second: Checkpoints written to the shared storage.
+        files_per_second: Files written there, four after each epoch.
+    """
+
+    machines: int
+    trials_per_hour: float
+    driver: float
+    megabytes_per_second: float
+    files_per_second: float
+
+
+def load_of(
+    machines: int,
+    *,
+    epoch_seconds: float,
+    epochs: int,
+    launch_seconds: float,
+    driver_seconds: float,
+    checkpoint: Checkpoint,
+) -> Load:
+    """Returns the load of machines with `CORES` trials each, side by side.
+
+    Args:
+        machines: How many.
+        epoch_seconds: An epoch on one core.
+        epochs: Of a trial.
+        launch_seconds: A trial's overhead in its worker.
+        driver_seconds: The driver's time for one trial.
+        checkpoint: What a run writes after each epoch.
+    """
+    trials_per_second = machines * CORES / (epochs * epoch_seconds + launch_seconds)
+    epochs_per_second = trials_per_second * epochs
+    written = checkpoint.state_bytes + checkpoint.model_bytes
+    return Load(
+        machines,
+        trials_per_hour=3600 * trials_per_second,
+        driver=trials_per_second * driver_seconds,
+        megabytes_per_second=epochs_per_second * written / 1e6,
+        files_per_second=epochs_per_second * 4,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingCommand:
+    """Measure what sweeps cost besides training, and work out what many machines would."""
+
+    epoch_seconds: float
+    """Seconds of an epoch on one core, as `ram sweep` prints them for a trial, by its epochs."""
+    workers: int = 2
+    """How many side by side on this machine's cores."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measures, and prints what came out as Markdown."""
+    command = tyro.cli(ScalingCommand, prog="python -m experiments.scaling", args=argv)
+    one, many = Place(workers=1, threads=1), Place(workers=command.workers, threads=1)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    here = Place(threads=1)
+    print("| | start (s) | each trial (ms) |\n|---|--:|--:|")
+    by_ray = Launch(0.0, 0.0)
+    for name, place in (("here", here), ("Ray, 1 worker", one), ("Ray, all workers", many)):
+        by_ray = measure_launch(place)
+        print(f"| {name} | {by_ray.start:.2f} | {1000 * by_ray.each:.1f} |", flush=True)
+    rates = [measure_busy(place) for place in (one, many, one, many)]
+    ratio = (rates[1] + rates[3]) / (rates[0] + rates[2])
+    print(f"\nbusy jobs, {command.workers} workers to 1: {ratio:.2f} times as fast")
+    _print_model(command, by_ray)
+
+
+def _print_model(command: ScalingCommand, by_ray: Launch) -> None:
+    config = find_preset("fglab")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        run = RunFolder.create(folder / "run", name="run", config=config)
+        checkpoint = measure_checkpoint(find_trainer(config).start(run, config), folder)
+        driver = {trials: measure_ledger(trials, folder / str(trials)) for trials in LEDGERS}
+    print(f"\ncheckpoint: {checkpoint}\nepoch: {command.epoch_seconds:.1f} s")
+    for trials, seconds in driver.items():
+        print(f"driver, trial {trials} of {EPOCHS_OF_A_TRIAL} epochs: {1000 * seconds:.1f} ms")
+    work_out = partial(
+        load_of,
+        epoch_seconds=command.epoch_seconds,
+        epochs=EPOCHS_OF_A_TRIAL,
+        launch_seconds=by_ray.each,
+        driver_seconds=driver[LEDGERS[-1]],
+        checkpoint=checkpoint,
+    )
+    print("\n| machines | trials/h | driver busy | checkpoints (MB/s) | files/s |")
+    print("|--:|--:|--:|--:|--:|")
+    for load in map(work_out, MACHINES):
+        print(
+            f"| {load.machines:,} | {load.trials_per_hour:,.0f} | {load.driver:.1%} "
+            f"| {load.megabytes_per_second:,.1f} | {load.files_per_second:,.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
