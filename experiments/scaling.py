@@ -119,8 +119,8 @@ def measure_checkpoint(trainer: Trainer, folder: Path) -> Checkpoint:
     trainer.write_training_state(folder / "state")
     trainer.write_model(folder / "model")
     seconds = time.perf_counter() - began
-    sizes = [(folder / name).stat().st_size for name in ("state", "model")]
-    return Checkpoint(*sizes, seconds)
+    state, model = ((folder / name).stat().st_size for name in ("state", "model"))
+    return Checkpoint(state, model, seconds)
 
 
 def measure_ledger(trials: int, folder: Path) -> float:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 import types
 import typing
@@ -59,9 +60,10 @@ class Space:
 
     def config_at(self, point: Mapping[str, Value]) -> TrainConfig:
         """Returns the configuration of a point; a ValueError if there can be none."""
-        config = self.base
+        config, kinds = self.base, field_types(self.base)
         for name, value in point.items():
-            config = _replaced(config, name.split("."), value)
+            decoded = json.loads(str(value)) if _is_tuple(kinds[name]) else value
+            config = _replaced(config, name.split("."), decoded)
         return config
 
     def grid(self) -> Iterator[Point]:
@@ -143,7 +145,7 @@ def field_types(config: Any) -> dict[str, Any]:
     return found
 
 
-def _replaced(config: Any, path: list[str], value: Value) -> Any:
+def _replaced(config: Any, path: list[str], value: Any) -> Any:
     """Returns a configuration with another value in one place."""
     name, *rest = path
     inner = _replaced(getattr(config, name), rest, value) if rest else value
@@ -198,6 +200,9 @@ def _typed(name: str, value: object, kind: Any) -> Value:
         if typing.get_origin(part) is Literal:
             if isinstance(value, str) and value in typing.get_args(part):
                 return value
+        elif _is_tuple(part):
+            if isinstance(value, list):
+                return json.dumps(value)  # Optuna's choices are plain values
         elif part is float:
             if (number := _as_float(value)) is not None:
                 return number
@@ -223,16 +228,21 @@ def _parts(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if is_union else (kind,)
 
 
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple
+
+
 def _in_words(kind: Any) -> str:
     """Returns what a field may be, for people."""
     words = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
     words[types.NoneType] = "null"
-    return " or ".join(
-        f"one of {list(typing.get_args(part))}"
-        if typing.get_origin(part) is Literal
-        else words.get(part, str(part))
-        for part in _parts(kind)
-    )
+    found = []
+    for part in _parts(kind):
+        if typing.get_origin(part) is Literal:
+            found.append(f"one of {list(typing.get_args(part))}")
+        else:
+            found.append("a list" if _is_tuple(part) else words.get(part, str(part)))
+    return " or ".join(found)
 
 
 def _require_possible(space: Space) -> None:

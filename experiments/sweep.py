@@ -9,6 +9,7 @@ on any cluster. The test images are never looked at.
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
@@ -309,6 +310,7 @@ def _keep_plan(path: Path, plan: dict[str, Any], *, resume: bool) -> None:
         return
     if not path.exists():
         raise ValueError(f"--folder {path.parent} holds no sweep to go on with")
+    plan = json.loads(json.dumps(plan))  # which makes lists of tuples
     for name, before in read_json(path).items():
         if plan[name] != before:
             raise ValueError(

@@ -19,10 +19,10 @@ SIZES = {
     "hidden_size": 16,
 }
 VARIANTS = {
-    "hybrid": {"scan_radius": 0.5, "schedule": "cosine"},
+    "hybrid": {"raster": ((-0.5, 0.0), (0.5, 0.0)), "schedule": "cosine", "averaging": 0.9},
     "lstm": {"core": "lstm", "supervise": "last", "optimiser": "sgd", "learning_rate": 0.1},
     "reward alone": {"loss": "reinforce"},
-    "fixed scan": {"gaze": "scan", "scan_radius": 0.5},
+    "fixed raster": {"gaze": "raster", "raster": ((-0.5, 0.0), (0.5, 0.0))},
     "random gaze": {"gaze": "random"},
 }
 
@@ -46,7 +46,9 @@ def learn(name: str, num_envs: int) -> tuple[np.ndarray, list[UpdateMetrics], in
         NUM_UPDATES * NUM_ENVS * NUM_GLIMPSES,
         callback=lambda _, update: metrics.append(update),
     )
-    weights = torch.cat([part.detach().flatten() for part in agent.network.parameters()])
+    networks = (agent.network, agent.acting_network)
+    parts = [part for network in networks for part in network.parameters()]
+    weights = torch.cat([part.detach().flatten() for part in parts])
     return weights.numpy(), metrics, agent.num_timesteps
 
 

@@ -66,6 +66,17 @@ def test_yaml_takes_1e_3_for_text_and_we_do_not() -> None:
     assert space.fields["agent.learning_rate"].choices == (0.001, 1.0)
 
 
+def test_a_field_that_is_a_list_has_lists_to_choose_from() -> None:
+    rasters: list[Any] = [[], [[0.5, -0.5], [0, 0]]]
+    space = parse_space(BASE, {"agent.raster": rasters})
+    empty, two = (space.config_at(point).agent.raster for point in space.grid())
+    assert (empty, two) == ((), ((0.5, -0.5), (0, 0)))
+    with pytest.raises(ValueError, match=r"space\.agent\.raster=0\.5 is not a list"):
+        parse_space(BASE, {"agent.raster": [0.5]})
+    with pytest.raises(ValueError, match=r"space\.agent\.raster='\[\[9, 9\]\]' makes no run"):
+        parse_space(BASE, {"agent.raster": [[[9, 9]]]})
+
+
 def test_the_fields_are_those_of_the_presets_algorithm(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("{preset: fglab, agent: recurrent_ppo, space: {agent.gamma: [0.9, 0.99]}}")
