@@ -129,6 +129,46 @@ def test_what_an_unfinished_try_left_is_begun_anew(tmp_path: Path) -> None:
     assert table(tmp_path)[0]["seeds"] == "1"
 
 
+def test_a_run_that_was_killed_goes_on_from_its_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "whole", "ram", epochs=3)
+    note = contenders._Curve.on_epoch
+    noted: list[float] = []
+
+    def note_two(self: Any, row: dict[str, float]) -> None:
+        noted.append(row["epoch"])
+        note(self, row)
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(contenders._Curve, "on_epoch", note_two)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", "ram", epochs=3)
+    run(tmp_path / "killed", "ram", epochs=3)
+    assert noted == [1, 2, 3]
+    whole, killed = (
+        json.loads(next((tmp_path / name).rglob("result.json")).read_text())
+        for name in ("whole", "killed")
+    )
+    seconds = [[point.pop("seconds") for point in result["curve"]] for result in (whole, killed)]
+    assert seconds[1] == sorted(seconds[1])
+    assert killed.pop("seconds") >= seconds[1][-1]  # with those before it was killed
+    del whole["seconds"]
+    assert killed == whole
+
+
+def test_a_task_may_be_a_preset_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(PRESETS["tiny"].to_json()))
+    main(["--agents", f"{NAME}:first_class", "--tasks", f"tiny,{path}", "--seeds", "1",
+          "--folder", str(tmp_path / "benchmark")])  # fmt: skip
+    ours, theirs = table(tmp_path / "benchmark")
+    assert (ours.pop("task"), theirs.pop("task")) == ("tiny", str(path))
+    del ours["seconds"], theirs["seconds"]
+    assert ours == theirs
+
+
 def test_a_failed_cell_is_reported_and_the_rest_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
