@@ -1,7 +1,8 @@
 """How sweeps and benchmarks scale: what a job costs besides its work, and what it leaves on disk.
 
 `python -m experiments.scaling` measures that here and works out the load of many machines; what
-came out is in `docs/scaling.md`.
+came out is in `docs/scaling.md`. What one process does is measured in seconds of its processor, so
+that other programs on the same cores do not count; launching, by the clock.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,12 +21,11 @@ import numpy as np
 import tyro
 
 from experiments.algorithms import find_trainer
-from experiments.launcher import Place, Progress, Report, launch
+from experiments.launcher import Place, Progress, Report, launch, using_threads
 from experiments.presets import find_preset
 from experiments.run_folder import RunFolder
 from experiments.space import parse_space
 from experiments.sweep import Sweep, SweepCommand, Trial
-from experiments.trainer import Trainer
 
 EMPTY_JOBS = 40
 BUSY_JOBS = 8
@@ -34,6 +34,7 @@ SIDE = 384
 EPOCHS_OF_A_TRIAL = 10
 LEDGERS = (10, 300, 1000)  # trials that a ledger has when another is added
 MACHINES = (10, 100, 1000)
+FILES_PER_EPOCH = 4  # state, best model, metrics, TensorBoard
 CORES = 16  # of each of these machines, a trial on each core
 
 
@@ -99,32 +100,51 @@ def measure_busy(place: Place) -> float:
     return (BUSY_JOBS - side_by_side) / (jobs.ends[-1] - jobs.ends[side_by_side - 1])
 
 
-class Checkpoint(NamedTuple):
-    """What a run writes after an epoch.
+class Epoch(NamedTuple):
+    """What an epoch of a run takes and leaves.
 
     Attributes:
+        seconds: On one core.
+        checkpoint_seconds: Of these, to write what follows, until it is on the disk.
         state_bytes: The training state, after every epoch.
         model_bytes: The model, after each epoch that is the best so far.
-        seconds: To write both, until they are on the disk.
     """
 
+    seconds: float
+    checkpoint_seconds: float
     state_bytes: int
     model_bytes: int
-    seconds: float
 
 
-def measure_checkpoint(trainer: Trainer, folder: Path) -> Checkpoint:
-    """Returns what a trainer's checkpoints weigh."""
-    began = time.perf_counter()
-    trainer.write_training_state(folder / "state")
-    trainer.write_model(folder / "model")
-    seconds = time.perf_counter() - began
-    state, model = ((folder / name).stat().st_size for name in ("state", "model"))
-    return Checkpoint(state, model, seconds)
+def measure_epoch(preset: str, folder: Path) -> Epoch:
+    """Returns what an epoch of a preset costs, validation and checkpoints included."""
+    config = replace(find_preset(preset), epochs=1)
+    run = RunFolder.create(folder, name=preset, config=config)
+    trainer = find_trainer(config).start(run, config)
+    with using_threads(1):
+        began = time.process_time()
+        trainer.train(_Silent())
+        trained = time.process_time()
+        trainer.write_training_state(run.latest)
+        trainer.write_model(run.best)
+        written = time.process_time()
+    sizes = (path.stat().st_size for path in (run.latest, run.best))
+    state, model = sizes
+    return Epoch(trained - began, written - trained, state, model)
+
+
+class _Silent:
+    """Tells nobody."""
+
+    def on_update(self, loss: float, reward: float) -> None:
+        """Says nothing."""
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Says nothing."""
 
 
 def measure_ledger(trials: int, folder: Path) -> float:
-    """Returns the driver's seconds for one more trial of 10 epochs, after so many others."""
+    """Returns the driver's seconds for one more trial of `EPOCHS_OF_A_TRIAL`, after so many."""
     space = parse_space(
         find_preset("fglab"),
         {"agent.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "epochs": [10]},
@@ -133,12 +153,12 @@ def measure_ledger(trials: int, folder: Path) -> float:
     sweep = Sweep(folder, space, command)
     for _ in range(trials):
         sweep.study.tell(sweep.study.ask(space.fields), 0.5)
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(3):
         job = sweep.next()
         assert job is not None
         _pretend(sweep, job)
-    return (time.perf_counter() - began) / 3
+    return (time.process_time() - began) / 3
 
 
 def _pretend(sweep: Sweep, job: Trial) -> None:
@@ -159,7 +179,7 @@ class Load(NamedTuple):
         trials_per_hour: Trials that end.
         driver: How busy the driver's process is; above 1, it is what all wait for.
         megabytes_per_second: Checkpoints written to the shared storage.
-        files_per_second: Files written there, four after each epoch.
+        files_per_second: Files written there.
     """
 
     machines: int
@@ -170,33 +190,26 @@ class Load(NamedTuple):
 
 
 def load_of(
-    machines: int,
-    *,
-    epoch_seconds: float,
-    epochs: int,
-    launch_seconds: float,
-    driver_seconds: float,
-    checkpoint: Checkpoint,
+    machines: int, epoch: Epoch, *, epochs: int, launch_seconds: float, driver_seconds: float
 ) -> Load:
     """Returns the load of machines with `CORES` trials each, side by side.
 
     Args:
         machines: How many.
-        epoch_seconds: An epoch on one core.
+        epoch: An epoch of a trial, one core.
         epochs: Of a trial.
-        launch_seconds: A trial's overhead in its worker.
-        driver_seconds: The driver's time for one trial.
-        checkpoint: What a run writes after each epoch.
+        launch_seconds: What a trial costs its worker besides.
+        driver_seconds: What it costs the driver.
     """
-    trials_per_second = machines * CORES / (epochs * epoch_seconds + launch_seconds)
+    trials_per_second = machines * CORES / (epochs * epoch.seconds + launch_seconds)
     epochs_per_second = trials_per_second * epochs
-    written = checkpoint.state_bytes + checkpoint.model_bytes
+    written = epoch.state_bytes + epoch.model_bytes
     return Load(
         machines,
         trials_per_hour=3600 * trials_per_second,
         driver=trials_per_second * driver_seconds,
         megabytes_per_second=epochs_per_second * written / 1e6,
-        files_per_second=epochs_per_second * 4,
+        files_per_second=epochs_per_second * FILES_PER_EPOCH,
     )
 
 
@@ -204,8 +217,8 @@ def load_of(
 class ScalingCommand:
     """Measure what sweeps cost besides training, and work out what many machines would."""
 
-    epoch_seconds: float
-    """Seconds of an epoch on one core, as `ram sweep` prints them for a trial, by its epochs."""
+    preset: str = "fglab"
+    """What the trials train."""
     workers: int = 2
     """How many side by side on this machine's cores."""
 
@@ -213,37 +226,20 @@ class ScalingCommand:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures, and prints what came out as Markdown."""
     command = tyro.cli(ScalingCommand, prog="python -m experiments.scaling", args=argv)
-    one, many = Place(workers=1, threads=1), Place(workers=command.workers, threads=1)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    here = Place(threads=1)
-    print("| | start (s) | each trial (ms) |\n|---|--:|--:|")
-    by_ray = Launch(0.0, 0.0)
-    for name, place in (("here", here), ("Ray, 1 worker", one), ("Ray, all workers", many)):
-        by_ray = measure_launch(place)
-        print(f"| {name} | {by_ray.start:.2f} | {1000 * by_ray.each:.1f} |", flush=True)
-    rates = [measure_busy(place) for place in (one, many, one, many)]
-    ratio = (rates[1] + rates[3]) / (rates[0] + rates[2])
-    print(f"\nbusy jobs, {command.workers} workers to 1: {ratio:.2f} times as fast")
-    _print_model(command, by_ray)
-
-
-def _print_model(command: ScalingCommand, by_ray: Launch) -> None:
-    config = find_preset("fglab")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        run = RunFolder.create(folder / "run", name="run", config=config)
-        checkpoint = measure_checkpoint(find_trainer(config).start(run, config), folder)
+        epoch = measure_epoch(command.preset, folder / "run")
+        print(f"an epoch of {command.preset}: {epoch}", flush=True)
         driver = {trials: measure_ledger(trials, folder / str(trials)) for trials in LEDGERS}
-    print(f"\ncheckpoint: {checkpoint}\nepoch: {command.epoch_seconds:.1f} s")
     for trials, seconds in driver.items():
         print(f"driver, trial {trials} of {EPOCHS_OF_A_TRIAL} epochs: {1000 * seconds:.1f} ms")
+    launches = _measure_launches(command.workers)
     work_out = partial(
         load_of,
-        epoch_seconds=command.epoch_seconds,
+        epoch=epoch,
         epochs=EPOCHS_OF_A_TRIAL,
-        launch_seconds=by_ray.each,
+        launch_seconds=launches,
         driver_seconds=driver[LEDGERS[-1]],
-        checkpoint=checkpoint,
     )
     print("\n| machines | trials/h | driver busy | checkpoints (MB/s) | files/s |")
     print("|--:|--:|--:|--:|--:|")
@@ -252,6 +248,22 @@ def _print_model(command: ScalingCommand, by_ray: Launch) -> None:
             f"| {load.machines:,} | {load.trials_per_hour:,.0f} | {load.driver:.1%} "
             f"| {load.megabytes_per_second:,.1f} | {load.files_per_second:,.0f} |"
         )
+
+
+def _measure_launches(workers: int) -> float:
+    """Prints what launching costs, and returns what each trial does with all workers."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    here = Place(threads=1)
+    one, many = Place(workers=1, threads=1), Place(workers=workers, threads=1)
+    print("\n| | start (s) | each trial (ms) |\n|---|--:|--:|")
+    each = 0.0
+    for name, place in (("here", here), ("Ray, 1 worker", one), (f"Ray, {workers} workers", many)):
+        start, each = measure_launch(place)
+        print(f"| {name} | {start:.2f} | {1000 * each:.1f} |", flush=True)
+    rates = [measure_busy(place) for place in (one, many, one, many)]
+    ratio = (rates[1] + rates[3]) / (rates[0] + rates[2])
+    print(f"\nbusy jobs, {workers} workers to 1: {ratio:.2f} times as fast", flush=True)
+    return each
 
 
 if __name__ == "__main__":
