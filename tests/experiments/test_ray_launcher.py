@@ -22,6 +22,8 @@ from experiments.presets import PRESETS
 from experiments.run_folder import write_json
 
 pytestmark = pytest.mark.slow
+# Ray would give its workers what little other programs leave: on a busy machine, next to nothing.
+os.environ["RAY_worker_niceness"] = "0"
 ray = pytest.importorskip("ray")
 
 EPOCHS = 25
