@@ -23,7 +23,7 @@ from experiments.run_folder import write_json
 
 pytestmark = pytest.mark.slow
 # Ray would give its workers what little other programs leave: on a busy machine, next to nothing.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - its name
 ray = pytest.importorskip("ray")
 
 EPOCHS = 25
