@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from experiments.config import TaskConfig, TrainConfig
+from experiments.presets import PRESETS
 
 StartTraining = Callable[[list[str]], "subprocess.Popen[str]"]
 WaitUntil = Callable[[Callable[[], bool], "subprocess.Popen[str]"], None]
@@ -76,3 +80,12 @@ def wait_until() -> WaitUntil:
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_npz: Path) -> TrainConfig:
+    """A configuration whose epochs take a moment."""
+    sizes = {"hidden_size": 16, "image_hidden_size": 16, "glimpse_hidden_size": 8}
+    agent = dataclasses.replace(PRESETS["fglab"].agent, location_hidden_size=8, **sizes)
+    task = TaskConfig(env="ram_env/MNIST-v0", dataset=str(tiny_npz), num_glimpses=3, patch_size=4)
+    return TrainConfig(task=task, agent=agent, batch_size=25, epochs=1)

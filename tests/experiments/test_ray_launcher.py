@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from experiments.config import TaskConfig, TrainConfig
-from experiments.presets import PRESETS
+from experiments.config import TrainConfig
 from experiments.run_folder import write_json
 
 pytestmark = pytest.mark.slow
@@ -56,12 +55,9 @@ def broken(task, *, seed, timesteps):
 
 
 @pytest.fixture(scope="module")
-def preset(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sizes = {"hidden_size": 16, "image_hidden_size": 16, "glimpse_hidden_size": 8}
-    agent = dataclasses.replace(PRESETS["fglab"].agent, location_hidden_size=8, **sizes)
-    task = TaskConfig(env="ram_env/MNIST-v0", dataset=str(tiny_npz), num_glimpses=3, patch_size=4)
+def preset(tiny_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("presets") / "tiny.json"
-    write_json(path, TrainConfig(task=task, agent=agent, batch_size=25, epochs=EPOCHS).to_json())
+    write_json(path, dataclasses.replace(tiny_config, epochs=EPOCHS).to_json())
     return path
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -13,9 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from experiments import sweep as sweep_module
 from experiments import train
-from experiments.config import TaskConfig, TrainConfig
+from experiments.config import TrainConfig
 from experiments.launcher import Place, Report, launch
-from experiments.presets import PRESETS, find_preset
+from experiments.presets import find_preset
 from experiments.run_folder import write_json
 from experiments.space import read_space
 from experiments.sweep import Sweep, SweepCommand, Trial, main, run_trial
@@ -32,13 +31,9 @@ GRID = "{{preset: {preset}, space: {{agent.core: [rnn, lstm], batch_size: [25, 5
 
 
 @pytest.fixture(scope="module")
-def preset(tiny_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A preset file whose epochs take a moment."""
-    sizes = {"hidden_size": 16, "image_hidden_size": 16, "glimpse_hidden_size": 8}
-    agent = dataclasses.replace(PRESETS["fglab"].agent, location_hidden_size=8, **sizes)
-    task = TaskConfig(env="ram_env/MNIST-v0", dataset=str(tiny_npz), num_glimpses=3, patch_size=4)
+def preset(tiny_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("presets") / "tiny.json"
-    write_json(path, TrainConfig(task=task, agent=agent, batch_size=25, epochs=1).to_json())
+    write_json(path, tiny_config.to_json())
     return path
 
 
