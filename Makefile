@@ -9,6 +9,7 @@ ZOO := $(VENV)/rl-zoo3
 TORCHRL := $(VENV)/torchrl
 TIANSHOU := $(VENV)/tianshou
 RLLIB := $(VENV)/rllib
+COMMA := ,
 
 .PHONY: train test test-slow test-examples lint format bench clean
 
@@ -56,32 +57,20 @@ $(PEER)/.ready: pyproject.toml constraints.txt
 		ap-gym==0.7.1 pillow aiohttp
 	touch $@
 
-# RL Zoo's needs clash with our constraints, except for torch.
-$(ZOO)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(ZOO)
-	$(ZOO)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
-		--editable ".[agents,sb3]" rl_zoo3==2.9.2
-	touch $@
-
-$(TORCHRL)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(TORCHRL)
-	$(TORCHRL)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
-		--editable ".[agents]" torchrl==0.14.1
-	touch $@
-
-# Tianshou wants a virtualenv older than our constraints'.
-$(TIANSHOU)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(TIANSHOU)
-	$(TIANSHOU)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
-		--editable ".[agents]" tianshou==2.0.1
-	touch $@
-
+# Libraries whose needs clash with our constraints have environments of their own, with the same torch.
+define own_environment
+$(VENV)/$(1)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)/$(1)
+	$(VENV)/$(1)/bin/python -m pip install --quiet "$$$$(grep ^torch== constraints.txt)" \
+		--editable "$(2)" "$(3)"
+	touch $$@
+endef
+$(eval $(call own_environment,rl-zoo3,.[agents$(COMMA)sb3],rl_zoo3==2.9.2))
+$(eval $(call own_environment,torchrl,.[agents],torchrl==0.14.1))
+# Tianshou wants an older virtualenv than our constraints have.
+$(eval $(call own_environment,tianshou,.[agents],tianshou==2.0.1))
 # RLlib pins Gymnasium 1.2.2, the oldest we take.
-$(RLLIB)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(RLLIB)
-	$(RLLIB)/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" \
-		--editable ".[agents]" "ray[rllib]==2.60.0"
-	touch $@
+$(eval $(call own_environment,rllib,.[agents],ray[rllib]==2.60.0))
 
 clean:
 	rm -rf $(VENV) build *.egg-info
