@@ -132,7 +132,8 @@ class TrainCommand(TrainConfig):
     """Train an agent: the Recurrent Attention Model by REINFORCE, or SB3's recurrent PPO.
 
     Writes a run folder with the metrics, the best and the latest checkpoint and, at the end, the
-    test scores and pictures. Ctrl-C stops it; `ram train --resume FOLDER` goes on exactly.
+    test scores and pictures. Ctrl-C stops it; `ram train --resume FOLDER` goes on: with REINFORCE
+    exactly as if it had never stopped.
     """
 
     preset: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_PRESET
