@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ VERBS = {
 }
 BAD_INPUT = 2
 INTERRUPTED = 130
+UNHEARD = 141  # as of a program that SIGPIPE ends
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,10 +31,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(_complain(f"unknown command {verb!r}; the commands are {', '.join(VERBS)}"))
     try:
         importlib.import_module(f"experiments.{verb}").main(rest)
+        sys.stdout.flush()
     except ValueError as error:
         sys.exit(_complain(str(error)))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever reads along, `head` say, has seen enough
+        # So that flushing what is left, on the way out, does not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(UNHEARD)
 
 
 def _usage() -> str:

@@ -315,14 +315,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     agent = load_best(run, device=command.device)
     env = evaluation_env(config.task, command.split, **config.agent.env_options)
     scores = score(agent, env, evaluate(agent, env))
+    if not is_pretrained(command.run):
+        path = run.scores if command.split == "test" else run.path / f"scores-{command.split}.json"
+        write_json(path, scores)
     print(describe(scores))
     if command.rollouts > 1:
         torch.manual_seed(0)
         accuracy = accuracy_of_means(agent, env, command.rollouts)
         print(f"\nmean of {command.rollouts} sampled episodes an image: {accuracy:.2%}")
-    if not is_pretrained(command.run):
-        path = run.scores if command.split == "test" else run.path / f"scores-{command.split}.json"
-        write_json(path, scores)
 
 
 if __name__ == "__main__":

@@ -44,3 +44,17 @@ def test_bad_input_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "no/such/run" in err
+
+
+def test_who_stops_reading_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.cli", "evaluate", "pretrained:paper-28"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()  # as `head` does once it has its lines
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
