@@ -13,6 +13,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 GazeName = Literal["learned", "raster", "random"]
 LocationReturn = Literal["reward", "last_log_likelihood", "mean_log_likelihood"]
+Supervise = Literal["last", "every", "rising"]
 Place: TypeAlias = tuple[float, float]
 
 
@@ -46,6 +47,9 @@ class ReinforceHyperparameters:
     raster: tuple[Place, ...] = ()
     """Places (x, y) that the gaze begins with, before it learns to depart from them: one after each
     glimpse, and again from the first after the last; none: the centre, as in the paper."""
+    location_frame: Literal["image", "gaze"] = "image"
+    """What a learned gaze reckons from: the image, as in the paper, or where it looks now. Where a
+    thing is from there can be seen, and is the same wherever in the image that happens."""
     location_std: float = 0.1
     """Standard deviation of the location policy, in units of location."""
     final_location_std: float | None = None
@@ -60,14 +64,19 @@ class ReinforceHyperparameters:
     layer to layer: on large images learning begins at once, and not after epochs."""
     loss: Literal["hybrid", "reinforce"] = "hybrid"
     """Classes learned by cross-entropy (hybrid), or, as the locations, from the reward alone."""
-    supervise: Literal["last", "every"] = "every"
-    """Which glimpses the hybrid loss's cross-entropy is of; every gives the mean over them."""
+    supervise: Supervise = "every"
+    """Which glimpses the hybrid loss's cross-entropy is of: the last; every one, all alike; or
+    every one, weighed by its number, as it is the last that is tested."""
     reward_scale: float = 1.0
     """What an episode's reward is multiplied by, for REINFORCE and its baseline."""
     location_return: LocationReturn = "reward"
     """What REINFORCE of the locations maximises: the reward, or the log-likelihood of the true
     class, a signal that is never silent: after the last glimpse, or the mean over all glimpses that
     a location is still to serve."""
+    baseline: Literal["uninformed", "informed"] = "uninformed"
+    """What REINFORCE's baseline expects the return from: what was seen, as in the paper, or, while
+    learning, also the log-likelihood that the true class has so far. What is left of the return is
+    then what the next glimpses did to it, and not how hard the image is."""
     reinforce_weight: float = 1.0
     """Weight of the locations' REINFORCE term, which sums over an episode's time steps."""
     entropy_weight: float = 0.2
@@ -100,11 +109,13 @@ class ReinforceHyperparameters:
         """Checks every value; JSON's lists of places become tuples."""
         _require(self, _REINFORCE_RULES)
         object.__setattr__(self, "raster", tuple((x, y) for x, y in self.raster))
-        if self.location_return != "reward" and self.loss == "reinforce":
-            raise ValueError(
-                f"location_return={self.location_return!r} needs the true classes, and "
-                "loss='reinforce' learns from the reward alone; give location_return='reward'"
-            )
+        if self.loss == "reinforce":
+            for name, allowed in (("location_return", "reward"), ("baseline", "uninformed")):
+                if getattr(self, name) != allowed:
+                    raise ValueError(
+                        f"{name}={getattr(self, name)!r} needs the true classes, and "
+                        f"loss='reinforce' learns from the reward alone; give {name}={allowed!r}"
+                    )
 
     @property
     def env_options(self) -> dict[str, Any]:
@@ -246,14 +257,16 @@ _REINFORCE_RULES: list[Rule] = [
     ("location_frequencies", *_integer_from(0)),
     ("gaze", *_one_of("learned", "raster", "random")),
     ("raster", "a sequence of places (x, y) in [-1, 1]", _are_places),
+    ("location_frame", *_one_of("image", "gaze")),
     ("location_std", *_POSITIVE),
     ("final_location_std", *_POSITIVE_OR_NONE),
     ("white_level", *_POSITIVE),
     ("initialisation", *_one_of("uniform", "he")),
     ("loss", *_one_of("hybrid", "reinforce")),
-    ("supervise", *_one_of("last", "every")),
+    ("supervise", *_one_of("last", "every", "rising")),
     ("reward_scale", *_POSITIVE),
     ("location_return", *_one_of("reward", "last_log_likelihood", "mean_log_likelihood")),
+    ("baseline", *_one_of("uninformed", "informed")),
     ("reinforce_weight", *_NOT_NEGATIVE),
     ("entropy_weight", *_NOT_NEGATIVE),
     ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from agents.hyperparameters import ReinforceHyperparameters
+from agents.hyperparameters import ReinforceHyperparameters, Supervise
 
 LEAST_LOG_LIKELIHOOD = -5.0  # nats
 
@@ -60,7 +60,7 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
       in which the advantage is a constant. It sums over time, so its weight grows with the
       glimpses. What a return is, `location_return` says.
     - Baseline: the mean square of `return_t - baseline_t`, over time and batch.
-    - Classification, hybrid: cross-entropy, after the last glimpse or the mean over all. From the
+    - Classification, hybrid: cross-entropy, after the last glimpse or a mean over all. From the
       reward alone: REINFORCE of the class, less its entropy (Williams and Peng 1991), without
       which one class is soon named for ever. Of moves: the same, summed over time.
     """
@@ -74,11 +74,7 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
             rollout.move_log_probs, rollout.class_logits, advantages, hyperparameters
         )
     elif rollout.labels is not None and hyperparameters.loss == "hybrid":
-        first = 0 if hyperparameters.supervise == "every" else -1
-        logits = rollout.class_logits[first:]
-        classification = cross_entropy(
-            logits.flatten(end_dim=1), rollout.labels.repeat(len(logits))
-        )
+        classification = _supervise(rollout.class_logits, rollout.labels, hyperparameters.supervise)
     else:
         classification = _reinforce_choices(
             rollout.log_probs[-1:], rollout.class_logits[-1:], advantages[-1:], hyperparameters
@@ -90,20 +86,43 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
 def returns_to_come(rollout: Rollout, hyperparameters: ReinforceHyperparameters) -> Tensor:
     """Returns what the location after each glimpse is to be praised for, `(T, B)`, a constant.
 
-    Log-likelihoods are cut off at `LEAST_LOG_LIKELIHOOD`: beyond that, one image would outweigh all
-    others. After the last glimpse there is none to come; there it is that of the answer.
+    After the last glimpse there is no likelihood to come; there it is that of the answer.
     """
     num_glimpses = len(rollout.baselines)
     if hyperparameters.location_return == "reward" or rollout.labels is None:
         return (hyperparameters.reward_scale * rollout.returns).expand(num_glimpses, -1)
-    log_softmax = rollout.class_logits.detach().float().log_softmax(dim=-1)
-    labels = rollout.labels.expand(num_glimpses, -1).unsqueeze(-1)
-    likelihoods = log_softmax.gather(-1, labels).squeeze(-1).clamp(min=LEAST_LOG_LIKELIHOOD)
+    likelihoods = log_likelihoods(rollout.class_logits, rollout.labels)
     if hyperparameters.location_return == "last_log_likelihood":
         return likelihoods[-1].expand(num_glimpses, -1)
     sums = likelihoods.flip(0).cumsum(0).flip(0)[1:]
     counts = torch.arange(num_glimpses - 1, 0, -1, device=sums.device).unsqueeze(-1)
     return torch.cat([sums / counts, likelihoods[-1:]])
+
+
+def log_likelihoods(class_logits: Tensor, labels: Tensor) -> Tensor:
+    """Returns those of the true classes after each glimpse, `(T, B)`, in nats, a constant.
+
+    They are cut off at `LEAST_LOG_LIKELIHOOD`: beyond that, one image would outweigh all others.
+
+    Args:
+        class_logits: `(T, B, K)`.
+        labels: int64 `(B,)`.
+    """
+    log_softmax = class_logits.detach().float().log_softmax(dim=-1)
+    true_class = labels.expand(len(class_logits), -1).unsqueeze(-1)
+    return log_softmax.gather(-1, true_class).squeeze(-1).clamp(min=LEAST_LOG_LIKELIHOOD)
+
+
+def _supervise(class_logits: Tensor, labels: Tensor, supervise: Supervise) -> Tensor:
+    """Returns the cross-entropy of classes `(T, B, K)` after the glimpses that are supervised."""
+    if supervise == "last":
+        return cross_entropy(class_logits[-1], labels)
+    logits, labels = class_logits.flatten(end_dim=1), labels.repeat(len(class_logits))
+    if supervise == "every":
+        return cross_entropy(logits, labels)
+    weights = torch.arange(1.0, len(class_logits) + 1, device=logits.device)
+    each = cross_entropy(logits, labels, reduction="none").reshape(len(weights), -1).mean(dim=1)
+    return (weights * each).sum() / weights.sum()
 
 
 def _reinforce_choices(

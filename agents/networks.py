@@ -122,7 +122,9 @@ class RecurrentAttention(nn.Module):
 
     The location head's output is an offset to a raster of places, one for each time step, which are
     the same for every image and learned, too: the gaze begins as a raster and learns where to
-    depart from it. A raster of the centre alone is the paper's model.
+    depart from it. A raster of the centre alone is the paper's model. With `relative_gaze` it is an
+    offset to the step that leads from one such place to the next, taken from where the agent looks:
+    how far what it sees is from the middle of its view is the same wherever in the image that is.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
@@ -136,6 +138,8 @@ class RecurrentAttention(nn.Module):
         raster: Places `(x, y)`, one after each glimpse, and again from the first after the last;
             none: the centre.
         white_level: What glimpses in [0, 1] are multiplied by.
+        relative_gaze: Whether where to look next is told as a step from where it looks now.
+        informed_baseline: Whether the baseline knows the log-likelihood of the true class, too.
     """
 
     def __init__(
@@ -151,6 +155,8 @@ class RecurrentAttention(nn.Module):
         location_frequencies: int,
         raster: Sequence[tuple[float, float]],
         white_level: float,
+        relative_gaze: bool = False,
+        informed_baseline: bool = False,
     ) -> None:
         super().__init__()
         self.glimpse_network = GlimpseNetwork(
@@ -162,12 +168,14 @@ class RecurrentAttention(nn.Module):
             white_level=white_level,
         )
         self.core = CORES[core](image_hidden_size, hidden_size)
+        self.relative_gaze = relative_gaze
         self.location_raster = nn.Parameter(torch.tensor(list(raster) or [(0.0, 0.0)]))
         self.location_network = nn.Linear(hidden_size, 2)
         nn.init.zeros_(self.location_network.weight)
         nn.init.zeros_(self.location_network.bias)
         self.action_network = nn.Linear(hidden_size, num_classes)
-        self.baseline_network = nn.Linear(hidden_size, 1)
+        self.informed_baseline = informed_baseline
+        self.baseline_network = nn.Linear(hidden_size + 3 * informed_baseline, 1)
 
     def initialise_by_he(self) -> None:
         """Begins anew with the weights of He et al. 2015 (arXiv 1502.01852), biases 0.
@@ -202,16 +210,21 @@ class RecurrentAttention(nn.Module):
         features = self.glimpse_network(glimpse, location)
         return (*self.core(features, tuple(core_state)), taken + 1)
 
-    def location_mean(self, hidden: Tensor, glimpses_taken: Tensor) -> Tensor:
+    def location_mean(self, hidden: Tensor, glimpses_taken: Tensor, location: Tensor) -> Tensor:
         """Returns where to look next, the mean of the policy, `(..., 2)`; it may be outside.
 
         Args:
             hidden: h_t, `(..., hidden_size)`.
             glimpses_taken: How many glimpses h_t knows of, `(..., 1)`.
+            location: Where the last of them was taken, `(..., 2)`.
         """
         features = layer_norm(hidden, hidden.shape[-1:])
         offset: Tensor = self.location_network(features)
-        return self.raster_place(glimpses_taken) + offset
+        origin = self.raster_place(glimpses_taken)
+        if self.relative_gaze:
+            before = torch.where(glimpses_taken > 1, self.raster_place(glimpses_taken - 1), 0.0)
+            origin = location + origin - before
+        return origin + offset
 
     def raster_place(self, glimpses_taken: Tensor) -> Tensor:
         """Returns which place of the raster is next, `(..., 2)`, after `(..., 1)` glimpses."""
@@ -223,7 +236,21 @@ class RecurrentAttention(nn.Module):
         logits: Tensor = self.action_network(hidden)
         return logits
 
-    def baseline(self, hidden: Tensor) -> Tensor:
-        """Returns the return to be expected, `(...)`."""
-        baseline: Tensor = self.baseline_network(hidden.detach())
+    def baseline(self, hidden: Tensor, log_likelihoods: Tensor | None) -> Tensor:
+        """Returns the return to be expected, `(...)`.
+
+        REINFORCE may compare with anything that the action has no part in (Williams 1992), also
+        with what only the teacher knows (Pinto et al. 2017, arXiv 1710.06542). Most of what an
+        answer will be worth is how hard the image is, and how far it is told already.
+
+        Args:
+            hidden: h_t, `(..., hidden_size)`.
+            log_likelihoods: Those of the true class as h_t tells it, `(...)`; None: not known, for
+                a baseline that is not informed.
+        """
+        features = hidden.detach()
+        if self.informed_baseline and log_likelihoods is not None:
+            known = log_likelihoods.unsqueeze(-1)
+            features = torch.cat([features, known, known.square(), known.exp()], dim=-1)
+        baseline: Tensor = self.baseline_network(features)
         return baseline.squeeze(-1)

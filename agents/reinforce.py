@@ -26,7 +26,13 @@ from torch.optim.swa_utils import AveragedModel
 from agents.checkpoint import read_checkpoint, write_checkpoint
 from agents.devices import find_device, find_precision
 from agents.hyperparameters import Device, ReinforceHyperparameters
-from agents.loss import Losses, Rollout, attention_loss, gaussian_log_prob
+from agents.loss import (
+    Losses,
+    Rollout,
+    attention_loss,
+    gaussian_log_prob,
+    log_likelihoods,
+)
 from agents.networks import RecurrentAttention, State
 from agents.optimisers import (
     average_weights,
@@ -129,6 +135,8 @@ class Reinforce:
                 core=hyperparameters.core,
                 location_frequencies=hyperparameters.location_frequencies,
                 raster=hyperparameters.raster,
+                relative_gaze=hyperparameters.location_frame == "gaze",
+                informed_baseline=hyperparameters.baseline == "informed",
                 white_level=hyperparameters.white_level,
             )
             if hyperparameters.initialisation == "he":
@@ -220,13 +228,15 @@ class Reinforce:
         env = self._require_env()
         observation, _ = env.reset(seed=seed)
         state = self.network.initial_state(env.num_envs, self.device)
-        states, samples, choices = [], [], []
+        states, looked_at, samples, choices = [], [], [], []
         returns = np.zeros(env.num_envs)
         terminated = np.zeros(env.num_envs, bool)
         while not terminated.any():
-            state = self.network(*self._tensors(observation), state)
+            glimpse, location = self._tensors(observation)
+            state = self.network(glimpse, location, state)
             states.append(state)
-            samples.append(self._sample_location(state))
+            looked_at.append(location)
+            samples.append(self._sample_location(state, location))
             choices.append(self._choose(state[0]))
             action = {
                 # The policy is the Gaussian; to clamp its samples into the image is the task's.
@@ -238,18 +248,20 @@ class Reinforce:
             _require_lockstep(terminated, truncated)
             returns += reward
         hidden = torch.stack([state[0] for state in states])
-        means = self.network.location_mean(hidden, torch.stack([state[-1] for state in states]))
+        taken = torch.stack([state[-1] for state in states])
+        means = self.network.location_mean(hidden, taken, torch.stack(looked_at))
         class_logits = self.network.class_logits(hidden)
         locations = self._location_log_probs(means, torch.stack(samples))
         chosen = self._choice_log_probs(class_logits, torch.stack(choices))
-        answers, moves, labels = chosen[-1:], None, None
+        answers, moves, labels, likelihoods = chosen[-1:], None, None, None
         if self.spaces.choice == "move":
             answers, moves = torch.zeros_like(chosen[-1:]), chosen
         else:
             labels = torch.as_tensor(_final_labels(info), device=self.device)
+            likelihoods = log_likelihoods(class_logits, labels)
         return Rollout(
             log_probs=torch.cat([locations[:-1], answers]),
-            baselines=self.network.baseline(hidden),
+            baselines=self.network.baseline(hidden, likelihoods),
             class_logits=class_logits,
             labels=labels,
             returns=torch.as_tensor(returns, dtype=torch.float32, device=self.device),
@@ -257,11 +269,14 @@ class Reinforce:
         )
 
     @torch.no_grad()
-    def _sample_location(self, state: State) -> Tensor:
-        """Returns locations `(B, 2)`, unclamped, as constants: the gradient is the mean's."""
+    def _sample_location(self, state: State, location: Tensor) -> Tensor:
+        """Returns where to look after `location`, `(B, 2)`, unclamped.
+
+        They are constants: the gradient is the mean's.
+        """
         if self.hyperparameters.gaze != "learned":
             return self._scripted_location(state[-1])
-        mean = self.network.location_mean(state[0], state[-1])
+        mean = self.network.location_mean(state[0], state[-1], location)
         noise = self._draw(Tensor.normal_, mean.shape)
         return mean + self.location_std * noise
 
@@ -363,13 +378,13 @@ class Reinforce:
             environment has moves, without the first axis for a single observation, and the state.
         """
         single = np.ndim(observation["location"]) == 1
-        after = self._look(observation, state, episode_start)
+        after, looked_at = self._look(observation, state, episode_start)
         logits = self.acting_network.class_logits(after[0])
         choice = logits.argmax(dim=-1)
         if self.hyperparameters.gaze != "learned":
             location = self._scripted_location(after[-1])
         else:
-            location = self.acting_network.location_mean(after[0], after[-1])
+            location = self.acting_network.location_mean(after[0], after[-1], looked_at)
             if not deterministic:
                 location = location + self.location_std * torch.randn_like(location)
         if not deterministic:
@@ -396,7 +411,7 @@ class Reinforce:
             state: As in `predict`.
             episode_start: As in `predict`.
         """
-        after = self._look(observation, state, episode_start)
+        after, _ = self._look(observation, state, episode_start)
         logits = self.acting_network.class_logits(after[0])
         probabilities: NDArray[np.float32] = logits.softmax(dim=-1).cpu().numpy()
         return probabilities[0] if np.ndim(observation["location"]) == 1 else probabilities
@@ -406,8 +421,8 @@ class Reinforce:
         observation: dict[str, NDArray[Any]],
         state: tuple[NDArray[Any], ...] | None,
         episode_start: NDArray[np.bool_] | None,
-    ) -> State:
-        """Returns the next state; a single observation becomes a batch of one."""
+    ) -> tuple[State, Tensor]:
+        """Returns the next state, and where was looked; a single observation is a batch of one."""
         self.spaces.require_observation(observation)
         if np.ndim(observation["location"]) == 1:
             observation = {name: np.asarray(value)[None] for name, value in observation.items()}
@@ -419,8 +434,8 @@ class Reinforce:
                 forget = torch.as_tensor(episode_start, device=self.device).reshape(-1, 1)
             remembered = (torch.as_tensor(part, device=self.device) for part in state)
             before = tuple(torch.where(forget, 0.0, part) for part in remembered)
-        after: State = self.acting_network(*self._tensors(observation), before)
-        return after
+        glimpse, location = self._tensors(observation)
+        return self.acting_network(glimpse, location, before), location
 
     def _tensors(self, observation: dict[str, NDArray[Any]]) -> tuple[Tensor, Tensor]:
         glimpse = torch.as_tensor(observation["glimpse"], device=self.device)

@@ -55,14 +55,21 @@ LARGE_AGENT = replace(
     learning_rate=1e-3,
     averaging=0.999,
 )
-# On large images learning has to begin at once, and the gaze to roam before it knows where to go.
+# On large images learning has to begin at once; and the gaze, to find the digit anywhere and go
+# over it from there: by steps from where it looks, each praised for what it adds.
 WIDE_AGENT = replace(
     LARGE_AGENT,
     white_level=4.0,
     initialisation="he",
+    location_frame="gaze",
+    raster=circle(radius=0.2, count=7),
     location_std=0.1,
     final_location_std=0.03,
     location_return="mean_log_likelihood",
+    baseline="informed",
+    supervise="rising",
+    reinforce_weight=0.3,
+    location_learning_rate=0.1,
 )
 
 PRESETS: dict[str, TrainConfig] = {
@@ -92,7 +99,12 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "paper-cluttered-100": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST100-v0", train_scene="distorted-cluttered-100"),
-        agent=WIDE_AGENT,
+        agent=replace(  # the same in pixels
+            WIDE_AGENT,
+            raster=circle(radius=0.12, count=7),
+            location_std=0.06,
+            final_location_std=0.02,
+        ),
         epochs=40,
     ),
 }

@@ -26,6 +26,8 @@ from agents.hyperparameters import (
         ("raster", ((0.5, 2.0),)),
         ("raster", (0.5, 0.5)),
         ("location_return", "luck"),
+        ("location_frame", "world"),
+        ("baseline", "omniscient"),
         ("averaging", 1.0),
         ("location_std", float("nan")),
         ("loss", "supervised"),
@@ -66,9 +68,12 @@ def test_bad_values_of_ppo_are_refused_by_name(name: str, value: object) -> None
         RecurrentPPOHyperparameters(**{name: value})
 
 
-def test_the_reward_alone_has_no_likelihoods_of_true_classes() -> None:
-    with pytest.raises(ValueError, match="'last_log_likelihood' needs the true classes"):
-        ReinforceHyperparameters(loss="reinforce", location_return="last_log_likelihood")
+@pytest.mark.parametrize(
+    ("name", "value"), [("location_return", "last_log_likelihood"), ("baseline", "informed")]
+)
+def test_the_reward_alone_has_no_likelihoods_of_true_classes(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}='{value}' needs the true classes"):
+        ReinforceHyperparameters(loss="reinforce", **{name: value})
 
 
 def test_places_may_come_as_jsons_lists() -> None:

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from agents.hyperparameters import ReinforceHyperparameters
-from agents.loss import Rollout, attention_loss, gaussian_log_prob, returns_to_come
+from agents.loss import (
+    Rollout,
+    attention_loss,
+    gaussian_log_prob,
+    log_likelihoods,
+    returns_to_come,
+)
 
 LN2 = math.log(2)
 
@@ -61,6 +67,12 @@ def three_glimpses() -> Rollout:
     )
 
 
+def test_log_likelihoods_are_of_the_true_class_and_cut_off() -> None:
+    rollout = three_glimpses()
+    expected = torch.tensor([[math.log(1 / 2)], [math.log(3 / 4)], [-5.0]])
+    torch.testing.assert_close(log_likelihoods(rollout.class_logits, rollout.labels), expected)
+
+
 @pytest.mark.parametrize(
     ("location_return", "expected"),
     [
@@ -90,6 +102,8 @@ def test_praise_by_likelihood_teaches_the_classes_nothing() -> None:
         ("last", (-math.log(3 / 4) + LN2) / 2),
         # After the first both classes are equally likely: twice ln 2.
         ("every", (LN2 + LN2 - math.log(3 / 4) + LN2) / 4),
+        # The last counts twice as much as the first: thirds of the two means.
+        ("rising", (2 * LN2 / 2 + 2 * (-math.log(3 / 4) + LN2) / 2) / 3),
     ],
 )
 def test_classification_is_cross_entropy(supervise: str, expected: float) -> None:

@@ -28,13 +28,26 @@ def make_network(core: str, **options: Any) -> RecurrentAttention:
 def test_the_gaze_begins_at_the_rasters_places_in_turn_whatever_is_seen() -> None:
     network = make_network("rnn", raster=((0.5, -0.5), (0.25, 1.0)))
     for taken, place in ((1.0, [0.5, -0.5]), (2.0, [0.25, 1.0]), (3.0, [0.5, -0.5])):
-        means = network.location_mean(torch.randn(4, 9), torch.full((4, 1), taken))
+        means = network.location_mean(
+            torch.randn(4, 9), torch.full((4, 1), taken), torch.rand(4, 2)
+        )
         torch.testing.assert_close(means, torch.tensor([place] * 4))
 
 
 def test_without_a_raster_it_begins_at_the_centre() -> None:
-    means = make_network("rnn").location_mean(torch.randn(6, 4, 9), torch.ones(6, 4, 1))
+    means = make_network("rnn").location_mean(
+        torch.randn(6, 4, 9), torch.ones(6, 4, 1), torch.rand(6, 4, 2)
+    )
     assert (means == 0).all()
+
+
+def test_a_relative_gaze_begins_with_the_rasters_steps_from_where_it_looks() -> None:
+    network = make_network("rnn", raster=((0.5, -0.5), (0.25, 1.0)), relative_gaze=True)
+    # From the centre to the first place, on to the second, and from that back to the first.
+    for taken, step in ((1.0, [0.5, -0.5]), (2.0, [-0.25, 1.5]), (3.0, [0.25, -1.5])):
+        location = torch.rand(4, 2)
+        means = network.location_mean(torch.randn(4, 9), torch.full((4, 1), taken), location)
+        torch.testing.assert_close(means, location + torch.tensor(step))
 
 
 def test_where_is_told_by_octaves_of_sines_and_cosines() -> None:
@@ -92,8 +105,21 @@ def test_heads_take_all_time_steps_at_once() -> None:
     logits = network.class_logits(hidden)
     assert logits.shape == (6, 4, 5)
     torch.testing.assert_close(logits[2], network.class_logits(hidden[2]))
-    assert network.baseline(hidden).shape == (6, 4)
-    assert network.location_mean(hidden, torch.ones(6, 4, 1)).shape == (6, 4, 2)
+    assert network.baseline(hidden, None).shape == (6, 4)
+    taken, location = torch.ones(6, 4, 1), torch.zeros(6, 4, 2)
+    assert network.location_mean(hidden, taken, location).shape == (6, 4, 2)
+
+
+def test_an_informed_baseline_knows_how_likely_the_true_class_is_so_far() -> None:
+    network = make_network("rnn", informed_baseline=True)
+    with torch.no_grad():
+        network.baseline_network.weight.zero_()
+        network.baseline_network.weight[0, 9:] = torch.tensor([1.0, 10.0, 100.0])
+        network.baseline_network.bias.fill_(0.5)
+    hidden, half = torch.randn(6, 4, 9), torch.full((6, 4), math.log(0.5))
+    # The log-likelihood, its square, and the likelihood.
+    expected = 0.5 + math.log(0.5) + 10 * math.log(0.5) ** 2 + 100 * 0.5
+    torch.testing.assert_close(network.baseline(hidden, half), torch.full((6, 4), expected))
 
 
 def test_the_glimpse_network_sums_what_and_where() -> None:

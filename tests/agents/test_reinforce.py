@@ -10,7 +10,7 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 
 from agents.gaze import RandomGaze, WithGaze, center_gaze
-from agents.loss import attention_loss
+from agents.loss import attention_loss, log_likelihoods
 from agents.reinforce import Reinforce, UpdateMetrics
 from ram_env import CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
 
@@ -261,6 +261,25 @@ def test_the_baseline_leaves_the_core_alone(tiny_env: GlimpseVectorEnv) -> None:
     attention_loss(agent.rollout(seed=0), agent.hyperparameters).baseline.backward()
     assert agent.network.baseline_network.weight.grad.abs().sum() > 0
     assert agent.network.core.transition.weight.grad is None
+
+
+def test_an_informed_baseline_may_know_the_truth_and_the_gaze_may_not(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    plain = Reinforce(tiny_env, **SMALL).rollout(seed=0)
+    agent = Reinforce(tiny_env, baseline="informed", **SMALL)
+    with torch.no_grad():
+        agent.network.baseline_network.weight.zero_()
+        agent.network.baseline_network.weight[0, -3] = 1.0
+        agent.network.baseline_network.bias.zero_()
+    rollout = agent.rollout(seed=0)
+    likelihoods = log_likelihoods(rollout.class_logits, rollout.labels)
+    torch.testing.assert_close(rollout.baselines, likelihoods)
+    torch.testing.assert_close(rollout.log_probs, plain.log_probs)
+    losses = attention_loss(rollout, agent.hyperparameters)
+    losses.baseline.backward()
+    assert agent.network.core.transition.weight.grad is None
+    assert agent.network.action_network.weight.grad is None
 
 
 def test_log_prob_is_of_the_sample_before_it_is_clamped(tiny_env: GlimpseVectorEnv) -> None:
