@@ -90,12 +90,12 @@ PRESETS: dict[str, TrainConfig] = {
     "paper-translated": TrainConfig(
         task=TaskConfig(env="ram_env/TranslatedMNIST-v0", train_scene="distorted-translated"),
         agent=WIDE_AGENT,
-        epochs=40,
+        epochs=60,
     ),
     "paper-cluttered": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST-v0", train_scene="distorted-cluttered"),
         agent=WIDE_AGENT,
-        epochs=40,
+        epochs=80,
     ),
     "paper-cluttered-100": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST100-v0", train_scene="distorted-cluttered-100"),
@@ -105,7 +105,7 @@ PRESETS: dict[str, TrainConfig] = {
             location_std=0.06,
             final_location_std=0.02,
         ),
-        epochs=40,
+        epochs=60,
     ),
 }
 DEFAULT_PRESET = "fglab"
