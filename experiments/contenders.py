@@ -22,25 +22,26 @@ from agents.full_image import NETWORKS, FullImageClassifier, full_image_options
 from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
-from experiments.presets import DEFAULT_AGENT, find_preset
+from experiments.presets import DEFAULT_AGENT, FIXED_RASTERS, find_preset
 from experiments.run_folder import read_json, write_json
 from experiments.saved_agents import load_best
 from ram_env import load_dataset
 from ram_env.validation import require_choice
 
 PPO = "ppo"
+RASTER = "ram-raster"
 # REINFORCE, and how each differs from the preset.
 REINFORCE: dict[str, dict[str, Any]] = {
     "ram": {},
     "ram-reward": {"loss": "reinforce"},
-    "ram-raster": {"gaze": "raster"},
+    RASTER: {"gaze": "raster"},
     "ram-random": {"gaze": "random"},
     "ram-center": {"gaze": "raster", "raster": ()},
 }
 DESCRIPTIONS = {
     "ram": "hybrid REINFORCE, as the preset has it",
     "ram-reward": "REINFORCE from the reward alone, for classes as for locations",
-    "ram-raster": "the same network, trained with a fixed raster, where the learned gaze begins",
+    RASTER: "the same network, trained with a fixed raster, the best that the presets know",
     "ram-random": "the same network, trained with a random gaze",
     "ram-center": "the same network, trained with its gaze at the centre",
     PPO: "SB3's recurrent PPO, look or answer, from the reward alone",
@@ -73,6 +74,8 @@ class Cell:
         """The preset with the cell's seed and epochs, and the agent's differences from it."""
         preset = find_preset(self.task, "recurrent_ppo" if self.agent == PPO else DEFAULT_AGENT)
         changes = {"seed": self.seed, **REINFORCE.get(self.agent, {})}
+        if self.agent == RASTER and self.task in FIXED_RASTERS:
+            changes["raster"] = FIXED_RASTERS[self.task]
         agent = dataclasses.replace(preset.agent, **changes)
         return dataclasses.replace(preset, agent=agent, epochs=self.epochs)
 

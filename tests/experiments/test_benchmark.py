@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -12,11 +13,12 @@ from gymnasium import spaces
 from PIL import Image
 
 from agents.gaze import RandomGaze
+from agents.hyperparameters import ReinforceHyperparameters
 from experiments import benchmark, contenders, presets
 from experiments.benchmark import Benchmark, BenchmarkCommand, Row, as_csv, as_markdown, main
 from experiments.config import TaskConfig, TrainConfig
 from experiments.contenders import Cell, action_options, find_contender
-from experiments.presets import PRESETS
+from experiments.presets import FIXED_RASTERS, PRESETS
 
 NAME = "tests_benchmark_agents"
 
@@ -71,6 +73,19 @@ def agents(monkeypatch: pytest.MonkeyPatch, tiny_npz: Path) -> dict[str, list[An
     monkeypatch.setitem(PRESETS, "tiny", tiny)
     monkeypatch.setattr(presets, "PPO_ENVS", 20)
     return calls
+
+
+def agent_of(agent: str, task: str) -> ReinforceHyperparameters:
+    hyperparameters = Cell(agent=agent, task=task, seed=0, epochs=1).config.agent
+    assert isinstance(hyperparameters, ReinforceHyperparameters)
+    return hyperparameters
+
+
+@pytest.mark.parametrize("task", ["fglab", *FIXED_RASTERS])
+def test_a_fixed_gaze_looks_along_the_best_raster_that_is_known(task: str) -> None:
+    learned, fixed = agent_of("ram", task), agent_of("ram-raster", task)
+    raster = FIXED_RASTERS.get(task, learned.raster)
+    assert fixed == dataclasses.replace(learned, gaze="raster", raster=raster)
 
 
 def run(folder: Path, agents: str, *, seeds: int = 1, epochs: int = 1) -> None:

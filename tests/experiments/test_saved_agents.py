@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments.evaluate import main as evaluate_main
+from experiments.presets import PRESETS
 from experiments.render import main as render_main
 from experiments.saved_agents import PRETRAINED, open_run, pretrained_names
 
@@ -30,6 +31,11 @@ def test_it_is_small_and_has_what_tells_how_it_was_made(name: str) -> None:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 8e6
     assert {"config.json", "metrics.csv", "scores.json"} <= {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_it_is_what_its_preset_trains(name: str) -> None:
+    assert open_run(f"pretrained:{name}").read_config() == PRESETS[name]
 
 
 @pytest.mark.parametrize("name", pretrained_names())
