@@ -48,8 +48,9 @@ class ReinforceHyperparameters:
     """Places (x, y) that the gaze begins with, before it learns to depart from them: one after each
     glimpse, and again from the first after the last; none: the centre, as in the paper."""
     location_frame: Literal["image", "gaze"] = "image"
-    """What a learned gaze reckons from: the image, as in the paper, or where it looks now. Where a
-    thing is from there can be seen, and is the same wherever in the image that happens."""
+    """What a learned gaze reckons from: the image, as in the paper, or where it looks now. How far
+    a thing is from there can be seen, and does not depend on where in the image it is. The raster
+    is of steps then: from the centre to its first place, and on to each next one."""
     location_std: float = 0.1
     """Standard deviation of the location policy, in units of location."""
     final_location_std: float | None = None

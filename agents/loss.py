@@ -59,7 +59,8 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
     - REINFORCE of the locations: the batch mean of `-sum_t log_prob_t * (return_t - baseline_t)`,
       in which the advantage is a constant. It sums over time, so its weight grows with the
       glimpses. What a return is, `location_return` says.
-    - Baseline: the mean square of `return_t - baseline_t`, over time and batch.
+    - Baseline: the mean square of `return_t - baseline_t`, over time and batch. (After the last
+      glimpse an informed baseline is told the return itself, where that is a log-likelihood.)
     - Classification, hybrid: cross-entropy, after the last glimpse or a mean over all. From the
       reward alone: REINFORCE of the class, less its entropy (Williams and Peng 1991), without
       which one class is soon named for ever. Of moves: the same, summed over time.
@@ -74,7 +75,9 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
             rollout.move_log_probs, rollout.class_logits, advantages, hyperparameters
         )
     elif rollout.labels is not None and hyperparameters.loss == "hybrid":
-        classification = _supervise(rollout.class_logits, rollout.labels, hyperparameters.supervise)
+        classification = _cross_entropy(
+            rollout.class_logits, rollout.labels, hyperparameters.supervise
+        )
     else:
         classification = _reinforce_choices(
             rollout.log_probs[-1:], rollout.class_logits[-1:], advantages[-1:], hyperparameters
@@ -100,9 +103,10 @@ def returns_to_come(rollout: Rollout, hyperparameters: ReinforceHyperparameters)
 
 
 def log_likelihoods(class_logits: Tensor, labels: Tensor) -> Tensor:
-    """Returns those of the true classes after each glimpse, `(T, B)`, in nats, a constant.
+    """Returns the log-likelihoods of the true classes after each glimpse, `(T, B)`, in nats.
 
-    They are cut off at `LEAST_LOG_LIKELIHOOD`: beyond that, one image would outweigh all others.
+    They are constants, cut off at `LEAST_LOG_LIKELIHOOD`: beyond that, one image would outweigh all
+    others.
 
     Args:
         class_logits: `(T, B, K)`.
@@ -113,8 +117,8 @@ def log_likelihoods(class_logits: Tensor, labels: Tensor) -> Tensor:
     return log_softmax.gather(-1, true_class).squeeze(-1).clamp(min=LEAST_LOG_LIKELIHOOD)
 
 
-def _supervise(class_logits: Tensor, labels: Tensor, supervise: Supervise) -> Tensor:
-    """Returns the cross-entropy of classes `(T, B, K)` after the glimpses that are supervised."""
+def _cross_entropy(class_logits: Tensor, labels: Tensor, supervise: Supervise) -> Tensor:
+    """Returns the cross-entropy of the classes, over the glimpses that are supervised, a scalar."""
     if supervise == "last":
         return cross_entropy(class_logits[-1], labels)
     logits, labels = class_logits.flatten(end_dim=1), labels.repeat(len(class_logits))

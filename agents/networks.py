@@ -123,8 +123,9 @@ class RecurrentAttention(nn.Module):
     The location head's output is an offset to a raster of places, one for each time step, which are
     the same for every image and learned, too: the gaze begins as a raster and learns where to
     depart from it. A raster of the centre alone is the paper's model. With `relative_gaze` it is an
-    offset to the step that leads from one such place to the next, taken from where the agent looks:
-    how far what it sees is from the middle of its view is the same wherever in the image that is.
+    offset to the step that leads from one such place to the next (to the first, from the centre),
+    taken from where the agent looks: how far a thing is from the middle of its view does not depend
+    on where in the image that is.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
@@ -174,7 +175,6 @@ class RecurrentAttention(nn.Module):
         nn.init.zeros_(self.location_network.weight)
         nn.init.zeros_(self.location_network.bias)
         self.action_network = nn.Linear(hidden_size, num_classes)
-        self.informed_baseline = informed_baseline
         self.baseline_network = nn.Linear(hidden_size + 3 * informed_baseline, 1)
 
     def initialise_by_he(self) -> None:
@@ -245,11 +245,11 @@ class RecurrentAttention(nn.Module):
 
         Args:
             hidden: h_t, `(..., hidden_size)`.
-            log_likelihoods: Those of the true class as h_t tells it, `(...)`; None: not known, for
-                a baseline that is not informed.
+            log_likelihoods: How likely h_t takes the true class to be, in nats, `(...)`, for a
+                baseline that is informed; None for one that is not.
         """
         features = hidden.detach()
-        if self.informed_baseline and log_likelihoods is not None:
+        if log_likelihoods is not None:
             known = log_likelihoods.unsqueeze(-1)
             features = torch.cat([features, known, known.square(), known.exp()], dim=-1)
         baseline: Tensor = self.baseline_network(features)

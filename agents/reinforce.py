@@ -235,7 +235,7 @@ class Reinforce:
             glimpse, location = self._tensors(observation)
             state = self.network(glimpse, location, state)
             states.append(state)
-            looked_at.append(location)
+            looked_at.append(location.clone())  # environments may write into what they gave
             samples.append(self._sample_location(state, location))
             choices.append(self._choose(state[0]))
             action = {
@@ -253,15 +253,16 @@ class Reinforce:
         class_logits = self.network.class_logits(hidden)
         locations = self._location_log_probs(means, torch.stack(samples))
         chosen = self._choice_log_probs(class_logits, torch.stack(choices))
-        answers, moves, labels, likelihoods = chosen[-1:], None, None, None
+        answers, moves, labels, known = chosen[-1:], None, None, None
         if self.spaces.choice == "move":
             answers, moves = torch.zeros_like(chosen[-1:]), chosen
         else:
             labels = torch.as_tensor(_final_labels(info), device=self.device)
-            likelihoods = log_likelihoods(class_logits, labels)
+            if self.hyperparameters.baseline == "informed":
+                known = log_likelihoods(class_logits, labels)
         return Rollout(
             log_probs=torch.cat([locations[:-1], answers]),
-            baselines=self.network.baseline(hidden, likelihoods),
+            baselines=self.network.baseline(hidden, known),
             class_logits=class_logits,
             labels=labels,
             returns=torch.as_tensor(returns, dtype=torch.float32, device=self.device),

@@ -33,7 +33,7 @@ RASTER = "ram-raster"
 # REINFORCE, and how each differs from the preset.
 REINFORCE: dict[str, dict[str, Any]] = {
     "ram": {},
-    "ram-reward": {"loss": "reinforce"},
+    "ram-reward": {"loss": "reinforce", "location_return": "reward", "baseline": "uninformed"},
     RASTER: {"gaze": "raster"},
     "ram-random": {"gaze": "random"},
     "ram-center": {"gaze": "raster", "raster": ()},
@@ -41,7 +41,7 @@ REINFORCE: dict[str, dict[str, Any]] = {
 DESCRIPTIONS = {
     "ram": "hybrid REINFORCE, as the preset has it",
     "ram-reward": "REINFORCE from the reward alone, for classes as for locations",
-    RASTER: "the same network, trained with a fixed raster, the best that the presets know",
+    RASTER: "the same network, trained with a fixed raster, a wide one where digits move",
     "ram-random": "the same network, trained with a random gaze",
     "ram-center": "the same network, trained with its gaze at the centre",
     PPO: "SB3's recurrent PPO, look or answer, from the reward alone",

@@ -300,8 +300,7 @@ class EvaluateCommand:
     split: Literal["test", "val"] = "test"
     """Which images; test is what to report, val what to choose by."""
     rollouts: int = 1
-    """With more than one, also the accuracy of the mean over so many sampled episodes an image:
-    what the gaze, which wanders, costs the classifier."""
+    """With more than one, also the accuracy of the mean over so many sampled episodes an image."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
 

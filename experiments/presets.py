@@ -43,7 +43,8 @@ AGENT = ReinforceHyperparameters(
 )
 
 # What the low errors need: more units, signals that keep their size, places that can be told apart,
-# a baseline that knows how hard the image is, and little noise at the end, as in the test.
+# a baseline that is told how likely the true class is so far, and little noise at the end, as in
+# the test.
 LARGE_AGENT = replace(
     AGENT,
     glimpse_hidden_size=256,
@@ -60,7 +61,7 @@ LARGE_AGENT = replace(
     averaging=0.999,
 )
 # Where the digit may be anywhere, the gaze has to find it, and to go over it from there: by steps
-# from where it looks, each praised for what it adds.
+# from where it looks, each praised for all answers that it may still help.
 ROAMING_AGENT = replace(
     LARGE_AGENT,
     location_frame="gaze",

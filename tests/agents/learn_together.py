@@ -21,6 +21,12 @@ SIZES = {
 VARIANTS = {
     "hybrid": {"raster": ((-0.5, 0.0), (0.5, 0.0)), "schedule": "cosine", "averaging": 0.9},
     "lstm": {"core": "lstm", "supervise": "last", "optimiser": "sgd", "learning_rate": 0.1},
+    "gaze that steps": {
+        "location_frame": "gaze",
+        "baseline": "informed",
+        "location_return": "mean_log_likelihood",
+        "supervise": "rising",
+    },
     "reward alone": {"loss": "reinforce"},
     "fixed raster": {"gaze": "raster", "raster": ((-0.5, 0.0), (0.5, 0.0))},
     "random gaze": {"gaze": "random"},

@@ -41,7 +41,9 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return dict(np.load(out))
 
 
-@pytest.mark.parametrize("name", ["hybrid", "lstm", "reward alone", "fixed raster", "random gaze"])
+@pytest.mark.parametrize(
+    "name", ["hybrid", "lstm", "gaze that steps", "reward alone", "fixed raster", "random gaze"]
+)
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(
     together: dict[str, np.ndarray], script: ModuleType, name: str
 ) -> None:

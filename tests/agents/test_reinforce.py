@@ -300,6 +300,30 @@ def test_log_prob_is_of_the_sample_before_it_is_clamped(tiny_env: GlimpseVectorE
     )
 
 
+@pytest.mark.parametrize("raster", [RASTER, RASTER[:1], ()])
+@pytest.mark.parametrize("core", ["rnn", "lstm"])
+def test_a_gaze_that_reckons_from_where_it_looks(
+    tiny_env: GlimpseVectorEnv, core: str, raster: tuple[tuple[float, float], ...]
+) -> None:
+    env, std = Recorder(tiny_env), 0.01  # no sample leaves the image
+    options = {"core": core, "raster": raster, "location_frame": "gaze", "location_std": std}
+    agent = Reinforce(env, **options, **SMALL)
+    log_probs = agent.rollout(seed=0).log_probs[:-1].detach().numpy()
+    first, second, _ = (action["location"] for action in env.actions)
+    # Before it learns, the steps are the raster's: from the centre, and on to the next place.
+    places = np.array([raster[0], raster[-1]] if raster else [(0, 0), (0, 0)])
+    noise = np.stack([first - places[0], second - first - (places[1] - places[0])])
+    expected = -((noise / std) ** 2).sum(axis=-1) / 2 - 2 * np.log(std * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(log_probs, expected, rtol=1e-3, atol=1e-3)
+
+    observation, _ = tiny_env.reset(seed=0)
+    observation["location"][:] = (0.25, -0.25)
+    action, _ = agent.predict(observation, deterministic=True)
+    np.testing.assert_allclose(action["location"], np.tile(places[0] + (0.25, -0.25), (4, 1)))
+    one, _ = agent.predict({name: part[0] for name, part in observation.items()}, None, None, True)
+    np.testing.assert_allclose(one["location"], action["location"][0])
+
+
 def test_the_location_that_no_glimpse_used_does_not_count(tiny_env: GlimpseVectorEnv) -> None:
     rollout = Reinforce(tiny_env, **SMALL).rollout(seed=0)
     assert (rollout.log_probs[-1] == 0).all()

@@ -81,8 +81,14 @@ def agent_of(agent: str, task: str) -> ReinforceHyperparameters:
     return hyperparameters
 
 
+@pytest.mark.parametrize("task", PRESETS)
+@pytest.mark.parametrize("agent", contenders.REINFORCE)
+def test_every_variant_of_reinforce_goes_with_every_preset(task: str, agent: str) -> None:
+    assert agent_of(agent, task).algorithm == "reinforce"
+
+
 @pytest.mark.parametrize("task", ["fglab", *FIXED_RASTERS])
-def test_a_fixed_gaze_looks_along_the_best_raster_that_is_known(task: str) -> None:
+def test_a_fixed_gaze_looks_along_a_wide_raster_where_digits_move(task: str) -> None:
     learned, fixed = agent_of("ram", task), agent_of("ram-raster", task)
     raster = FIXED_RASTERS.get(task, learned.raster)
     assert fixed == dataclasses.replace(learned, gaze="raster", raster=raster)
