@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from agents.processes import Share, joined_processes
 
 SCRIPT = Path(__file__).with_name("learn_together.py")
+PATIENCE = 300  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +30,29 @@ def script() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """What two processes have learned from ten environments each."""
+    """What two processes have learned from ten environments each, started as torchrun does it."""
     out = tmp_path_factory.mktemp("together") / "out.npz"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    subprocess.run(
-        [*torchrun, "--nproc-per-node", "2", str(SCRIPT), str(out)],
-        check=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    of_both = {
+        "TORCHELASTIC_RUN_ID": "test",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",  # no name to look up, whatever the machine is called
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(out)],
+            env={**os.environ, **of_both, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
     return dict(np.load(out))
 
 
