@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -25,7 +25,7 @@ from experiments.fglab.log import say
 from experiments.fglab.options import OPTIONS, Request
 from experiments.fglab.results import Results
 from experiments.plots import plot_losses
-from experiments.presets import PRESETS
+from experiments.presets import PRESETS, circle
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder
 from experiments.train import score_best, stopping_cleanly
@@ -38,6 +38,16 @@ PRESET_OF_TASK = {
     "cluttered": "paper-cluttered",
     "cluttered-100": "paper-cluttered-100",
 }
+# The original's training, in what it has no options for; but the gaze begins as a scan, from which
+# it departs slowly.
+AGENT = ReinforceHyperparameters(
+    white_level=MAX_PIXEL,
+    raster=circle(radius=0.5, count=7),
+    reinforce_weight=0.1,
+    location_learning_rate=0.03,
+    supervise="last",
+    precision="auto",
+)
 # Options that our hyperparameters take as they are, where they have them.
 AS_IS = (
     "seed",
@@ -164,13 +174,13 @@ def configure(request: Request, *, device: Device) -> TrainConfig:
     return replace(
         preset,
         task=task,
-        agent=_hyperparameters(request, preset, device),
+        agent=_hyperparameters(request, device),
         epochs=request["epochs"],
         batch_size=request["batchSize"],
     )
 
 
-def _hyperparameters(request: Request, preset: TrainConfig, device: Device) -> Hyperparameters:
+def _hyperparameters(request: Request, device: Device) -> Hyperparameters:
     as_is = {option.becomes: request[option.name] for option in OPTIONS if option.becomes in AS_IS}
     if request["agent"] == RecurrentPPOHyperparameters.algorithm:
         as_is["lstm_hidden_size"] = as_is["hidden_size"]
@@ -178,14 +188,11 @@ def _hyperparameters(request: Request, preset: TrainConfig, device: Device) -> H
         known = {name: value for name, value in as_is.items() if name in fields}
         return RecurrentPPOHyperparameters(device=device, **known)
     return replace(
-        cast(ReinforceHyperparameters, preset.agent),
+        AGENT,
         device=device,
         # The original hands its layer of Gaussian noise twice the option's value.
         location_std=2 * request["locatorStd"],
-        white_level=MAX_PIXEL,
-        schedule="constant",
         momentum=request["momentum"] if request["optimiser"] == "sgd" else 0.0,
-        supervise="last",
         **as_is,
     )
 
