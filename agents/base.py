@@ -7,8 +7,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-AgentState = tuple[NDArray[Any], ...] | None
-
 
 class Agent(Protocol):
     """Anything that chooses actions for a batch of environments, remembering what it has seen."""

@@ -109,14 +109,15 @@ class ReinforceHyperparameters:
     def __post_init__(self) -> None:
         """Checks every value; JSON's lists of places become tuples."""
         _require(self, _REINFORCE_RULES)
-        object.__setattr__(self, "raster", tuple((x, y) for x, y in self.raster))
+        object.__setattr__(self, "raster", tuple((float(x), float(y)) for x, y in self.raster))
         if self.loss == "reinforce":
-            for name, allowed in (("location_return", "reward"), ("baseline", "uninformed")):
-                if getattr(self, name) != allowed:
-                    raise ValueError(
-                        f"{name}={getattr(self, name)!r} needs the true classes, and "
-                        f"loss='reinforce' learns from the reward alone; give {name}={allowed!r}"
-                    )
+            needed = {"location_return": "reward", "baseline": "uninformed"}
+            found = {name: getattr(self, name) for name in needed}
+            if found != needed:
+                raise ValueError(
+                    f"{_as_options(found)} need the true classes, and loss='reinforce' learns from "
+                    f"the reward alone; give {_as_options(needed)}"
+                )
 
     @property
     def env_options(self) -> dict[str, Any]:
@@ -202,6 +203,10 @@ def _require(hyperparameters: object, rules: Sequence[Rule]) -> None:
             raise ValueError(f"{name}={value!r} is not {allowed}")
 
 
+def _as_options(values: dict[str, str]) -> str:
+    return " and ".join(f"{name}={value!r}" for name, value in values.items())
+
+
 def _integer_from(lowest: int) -> tuple[str, Callable[[Any], bool]]:
     return (
         f"an integer of at least {lowest}",
@@ -231,6 +236,10 @@ def _are_places(value: Any) -> bool:
     )
 
 
+_SEED = (
+    "an integer from 0 to 2**63 - 1",
+    lambda value: isinstance(value, int) and 0 <= value < 2**63,
+)
 _SIZE = _integer_from(1)
 _POSITIVE = _number("a number above 0", lambda value: value > 0)
 _POSITIVE_OR_NONE = (
@@ -248,7 +257,7 @@ _SHARED_RULES: list[Rule] = [
     ("image_hidden_size", *_SIZE),
     ("learning_rate", *_POSITIVE),
     ("max_grad_norm", *_POSITIVE),
-    ("seed", *_integer_from(0)),
+    ("seed", *_SEED),
     ("device", *_one_of("auto", "cpu", "cuda")),
 ]
 _REINFORCE_RULES: list[Rule] = [

@@ -67,13 +67,14 @@ def clip_gradients(optimiser: Optimizer, max_norm: float) -> Tensor:
 
 
 def average_weights(averaged: Any, weights: Any, num_averaged: Tensor | int, decay: float) -> None:
-    """Moves an exponential moving average on; of the first weights it is nearly their plain mean.
+    """Moves an exponential moving average on; at first it forgets faster.
 
     Args:
         averaged: The average's tensors, as `AveragedModel` hands them to its `multi_avg_fn`.
         weights: The weights' tensors.
         num_averaged: How many there have been.
-        decay: Share of the old average that stays.
+        decay: Share of the old average that stays; `(1 + n) / (10 + n)` of the first n, if that is
+            less, so that it is not of the first weights for long.
     """
     count = float(num_averaged)
     torch._foreach_lerp_(averaged, weights, 1 - min(decay, (1 + count) / (10 + count)))

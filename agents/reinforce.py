@@ -476,7 +476,7 @@ class Reinforce:
                 GlimpseSpaces(
                     tuple(document["glimpse_shape"]),
                     document["num_classes"],
-                    document.get("choice", "label"),  # files before there were moves have none
+                    document["choice"],
                 ),
                 ReinforceHyperparameters(**hyperparameters),
             )

@@ -2,7 +2,8 @@
 
 Every cell has a folder of its own, `<folder>/cells/<task>/<epochs>-epochs/<agent>/seed-<seed>`, and
 is finished once its `result.json` is there, which is written last. So a benchmark that was stopped
-goes on where it was, and one that is asked for more agents or seeds runs only what is new.
+goes on where it was, and one that is asked for more agents or seeds runs only what is new. A result
+of another configuration is refused; the code of agents of one's own is not looked at.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from agents.files import replace_atomically
 from agents.full_image import NETWORKS
 from experiments.benchmark_plots import plot_gaze_maps, plot_glimpse_curves, plot_learning_curves
+from experiments.config import TrainConfig
 from experiments.contenders import (
     DESCRIPTIONS,
     PPO,
@@ -46,6 +48,7 @@ FAILURE = "failure.txt"
 STEPS_PER_SECOND = {PPO: 3_500.0, "mlp": 300_000.0, "cnn": 50_000.0}
 REINFORCE_STEPS_PER_SECOND = 80_000.0
 GAZE = "gaze.npy"  # of a cell: where it looked at the test images, in pixels
+SEEDS = 3
 QUICK_AGENTS = "ram,ram-raster,ram-random,ram-center,ppo"
 QUICK_EPOCHS = 1
 QUICK_SEEDS = 2
@@ -59,33 +62,36 @@ class BenchmarkCommand(Place):
     stopped. A run that fails is reported, and the rest goes on.
     """
 
-    agents: str = ",".join(DESCRIPTIONS)
+    agents: str | None = None
     """Names, separated by commas: ram, ram-reward, ram-raster, ram-random, ram-center, ppo,
     mlp, cnn, or package.module:function for one of yours, called with a task, seed=... and
-    timesteps=..."""
+    timesteps=...; None: all of the house."""
     tasks: str = "fglab"
     """Names of presets, or preset files, separated by commas."""
-    seeds: int = 3
-    """How many seeds, from 0 on."""
+    seeds: int | None = None
+    """How many seeds, from 0 on; None: 3."""
     epochs: int | None = None
     """Passes over as many episodes as there are training images; None: as many as the preset's."""
     quick: bool = False
-    """A small one to begin with: 1 epoch, 2 seeds, on the task fglab, without ram-reward."""
+    """A small one to begin with: where nothing else is asked for, 1 epoch, 2 seeds, and the agents
+    ram, ram-raster, ram-random, ram-center and ppo."""
     folder: Path = Path("runs/benchmark")
     """Where the cells and the results go."""
 
     def __post_init__(self) -> None:
         """Checks the counts."""
         super().__post_init__()
-        require_integer("seeds", self.seeds, at_least=1)
-        if self.epochs is not None:
-            require_integer("epochs", self.epochs, at_least=1)
+        for name in ("seeds", "epochs"):
+            if (value := getattr(self, name)) is not None:
+                require_integer(name, value, at_least=1)
 
     def cells(self) -> list[Cell]:
         """Returns the cells to run, in their order; a ValueError names what there is not."""
-        agents, seeds, epochs = self.agents, self.seeds, self.epochs
+        agents = ",".join(DESCRIPTIONS) if self.agents is None else self.agents
+        seeds, epochs = self.seeds or SEEDS, self.epochs
         if self.quick:
-            agents, seeds, epochs = QUICK_AGENTS, QUICK_SEEDS, QUICK_EPOCHS
+            agents = self.agents or QUICK_AGENTS
+            seeds, epochs = self.seeds or QUICK_SEEDS, self.epochs or QUICK_EPOCHS
         for name in _names(agents):
             find_contender(name)
         return [
@@ -133,6 +139,7 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     draw_gaze(folder / "gaze.png", env, evaluation)
     np.save(folder / GAZE, gaze_centres(env, evaluation).astype(np.float32))
     result = {
+        "config": cell.config.to_json(),
         "accuracy": evaluation.accuracy,
         "num_images": len(evaluation.labels),
         "accuracy_after_glimpses": evaluation.accuracy_after_glimpses,
@@ -168,9 +175,21 @@ class Benchmark:
         return folder_of(self.folder, cell)
 
     def result_of(self, cell: Cell) -> dict[str, Any] | None:
-        """Returns what a cell came to; None if it is not finished."""
+        """Returns what a cell came to; None if it is not finished.
+
+        Raises:
+            ValueError: It is of another configuration: the preset has changed since.
+        """
         path = self.folder_of(cell) / "result.json"
-        return read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        result = read_json(path)
+        if TrainConfig.from_json(result["config"]) != cell.config:
+            raise ValueError(
+                f"{path.parent} is of another configuration than {cell}; give another --folder, or "
+                "remove it"
+            )
+        return result
 
     def plan(self) -> str:
         """Returns what is to be run, and about how long that takes."""
@@ -283,7 +302,8 @@ class Row(NamedTuple):
         seeds: How many seeds are finished.
         error: Test error in percent, mean over seeds.
         std: Its standard deviation over seeds (n - 1), NaN for one seed.
-        low: Lower end of Wilson's 95 % interval of the error, over all seeds' answers, in percent.
+        low: Lower end of Wilson's 95 % interval of one seed's error, in percent; NaN for more, who
+            differ by more than their answers do.
         high: Upper end.
         timesteps: Environment steps learned from.
         images: Images seen in training, one an episode, None if not known.
@@ -312,9 +332,10 @@ class Row(NamedTuple):
     def of(cls, task: str, agent: str, epochs: int, results: Sequence[dict[str, Any]]) -> Row:
         """Returns the row of some results."""
         errors = np.array([100 * (1 - result["accuracy"]) for result in results])
-        trials = sum(result["num_images"] for result in results)
-        wrong = round(sum(e / 100 * r["num_images"] for e, r in zip(errors, results, strict=True)))
-        low, high = wilson_interval(wrong, trials)
+        low = high = float("nan")
+        if len(results) == 1:
+            trials = results[0]["num_images"]
+            low, high = wilson_interval(round(errors[0] / 100 * trials), trials)
 
         def mean(name: str) -> float:
             return float(np.mean([result[name] for result in results]))
@@ -340,17 +361,18 @@ class Row(NamedTuple):
 def as_markdown(rows: Sequence[Row]) -> str:
     """Returns the table for people."""
     lines = [
-        "| task | agent | epochs | seeds | test error (%) | 95 % interval | env steps | images | "
-        "glimpses | fovea pixels | parameters | seconds |",
+        "| task | agent | epochs | seeds | test error (%) | 95 % of one seed | env steps "
+        "| images | glimpses | fovea pixels | parameters | seconds |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         spread = "" if row.seeds == 1 else f" ± {row.std:.2f}"
+        interval = f"{row.low:.2f} to {row.high:.2f}" if row.seeds == 1 else "-"
         images = "-" if row.images is None else f"{row.images:,.0f}"
         parameters = "-" if row.parameters is None else f"{row.parameters:,}"
         lines.append(
             f"| {row.task} | {row.agent} | {row.epochs} | {row.seeds} | {row.error:.2f}{spread} "
-            f"| {row.low:.2f} to {row.high:.2f} | {row.timesteps:,.0f} | {images} "
+            f"| {interval} | {row.timesteps:,.0f} | {images} "
             f"| {row.glimpses:.2f} | {row.fovea_pixels:,.0f} | {parameters} | {row.seconds:,.0f} |"
         )
     return "\n".join(lines) + "\n"

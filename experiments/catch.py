@@ -28,7 +28,7 @@ from experiments.plots import plot_training
 from experiments.reinforce_trainer import LearnsByReinforce
 from experiments.render import play_frames
 from experiments.run_folder import RunFolder, read_json, write_json
-from experiments.train import ProgressBar, stopping_cleanly
+from experiments.train import ProgressBar, require_resume_alone, stopping_cleanly
 from ram_env import CatchVectorEnv
 from ram_env.registration import CATCH
 from ram_env.validation import require_integer
@@ -224,8 +224,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _begin(command: CatchCommand, argv: list[str]) -> tuple[RunFolder, CatchConfig]:
     if command.resume is not None:
-        if len(argv) > len(["--resume", "FOLDER"]):
-            raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
+        require_resume_alone(argv)
         run = RunFolder(command.resume, ReinforceHyperparameters.checkpoint_suffix)
         return run, CatchConfig.from_json(read_json(run.config))
     names = [field.name for field in dataclasses.fields(CatchConfig)]

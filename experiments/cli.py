@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         importlib.import_module(f"experiments.{verb}").main(rest)
         sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        extra = 'what it needs is not installed; pip install ".[agents]" brings it'
+        sys.exit(_complain(f"{error}: {extra}"))
     except ValueError as error:
         sys.exit(_complain(str(error)))
     except KeyboardInterrupt:
@@ -40,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         # So that flushing what is left, on the way out, does not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(UNHEARD)
+    except OSError as error:  # a file that is where a folder should be, a full disk
+        sys.exit(_complain(str(error)))
 
 
 def _usage() -> str:

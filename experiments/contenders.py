@@ -74,8 +74,8 @@ class Cell:
         """The preset with the cell's seed and epochs, and the agent's differences from it."""
         preset = find_preset(self.task, "recurrent_ppo" if self.agent == PPO else DEFAULT_AGENT)
         changes = {"seed": self.seed, **REINFORCE.get(self.agent, {})}
-        if self.agent == RASTER and self.task in FIXED_RASTERS:
-            changes["raster"] = FIXED_RASTERS[self.task]
+        if self.agent == RASTER and preset.task.env in FIXED_RASTERS:
+            changes["raster"] = FIXED_RASTERS[preset.task.env]
         agent = dataclasses.replace(preset.agent, **changes)
         return dataclasses.replace(preset, agent=agent, epochs=self.epochs)
 
@@ -158,14 +158,29 @@ def action_options(agent: Agent, num_classes: int) -> dict[str, Any]:
     """Returns the environment options that make its actions those that an agent knows.
 
     Args:
-        agent: With an `action_space`, or for dict actions.
+        agent: With an `action_space`, of a single environment, or for dict actions.
         num_classes: K.
+
+    Raises:
+        ValueError: No environment has such actions.
     """
     match getattr(agent, "action_space", None):
         case spaces.Discrete(n=n):
-            return {"action_format": "discrete", "grid_size": math.isqrt(int(n) - num_classes)}
+            grid_size = math.isqrt(max(int(n) - num_classes, 0))
+            if grid_size < 1 or grid_size**2 + num_classes != n:
+                raise ValueError(
+                    f"action_space=Discrete({n}) is not of {num_classes} classes and the cells of "
+                    f"a square grid; allowed are Discrete(g * g + {num_classes})"
+                )
+            return {"action_format": "discrete", "grid_size": grid_size}
         case spaces.MultiDiscrete(nvec=nvec):
-            return {"action_format": "multi_discrete", "grid_size": int(nvec[0])}
+            grid_size = int(nvec.flat[0])
+            if nvec.tolist() != [grid_size, grid_size, num_classes]:
+                raise ValueError(
+                    f"action_space=MultiDiscrete({nvec.tolist()}) is not a column, a row and one "
+                    f"of {num_classes} classes; allowed are MultiDiscrete([g, g, {num_classes}])"
+                )
+            return {"action_format": "multi_discrete", "grid_size": grid_size}
     return {}
 
 

@@ -21,6 +21,7 @@ from experiments.run_folder import write_json
 from experiments.saved_agents import is_pretrained, load_best, open_run
 from ram_env import GlimpseVectorEnv
 from ram_env.action_formats import NO_ANSWER
+from ram_env.datasets import official_splits
 from ram_env.episodes import Observation
 from ram_env.validation import require_integer
 
@@ -118,7 +119,16 @@ def make_env(
 
 
 def evaluation_env(task: TaskConfig, split: str, **options: Any) -> GlimpseVectorEnv:
-    """Returns the environments to evaluate on."""
+    """Returns the environments to evaluate on.
+
+    Raises:
+        ValueError: The data set has no such split of its own, or an option is not allowed.
+    """
+    if not official_splits(task.dataset):
+        raise ValueError(
+            f"dataset={task.dataset!r} has no test set of its own to report on; training and "
+            "evaluation need x_train, y_train, x_test and y_test, or a folder of IDX files"
+        )
     mode = AutoresetMode.NEXT_STEP
     return make_env(task, split, num_envs=EVALUATION_ENVS, autoreset_mode=mode, **options)
 

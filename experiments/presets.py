@@ -112,9 +112,9 @@ PRESETS: dict[str, TrainConfig] = {
 # What a fixed gaze looks along where that is not where the learned one begins: digits that may be
 # anywhere want a wider net.
 FIXED_RASTERS: dict[str, tuple[Place, ...]] = {
-    "paper-translated": circle(radius=0.5, count=7),
-    "paper-cluttered": circle(radius=0.5, count=7),
-    "paper-cluttered-100": circle(radius=0.5, count=7),
+    "ram_env/TranslatedMNIST-v0": circle(radius=0.5, count=7),
+    "ram_env/ClutteredMNIST-v0": circle(radius=0.5, count=7),
+    "ram_env/ClutteredMNIST100-v0": circle(radius=0.5, count=7),
 }
 DEFAULT_PRESET = "fglab"
 PRESET_SUFFIX = ".json"

@@ -30,7 +30,6 @@ INK, MUTED, GRID, ACCENT = "#1f2430", "#667085", "#e4e7ec", "#0072b2"
 BEST_WIDTH, OTHER_WIDTH = 2.6, 1.2
 DECADES_FOR_LOG = 10.0  # values that span more than this factor are laid out logarithmically
 TICK_DISTANCE = 0.05  # of the axis
-BEHIND_TICKS = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
 JITTER = 0.05  # of the axis, so that equal choices do not hide each other
 
 

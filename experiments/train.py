@@ -31,7 +31,6 @@ from experiments.run_folder import RunFolder, write_json
 from experiments.saved_agents import load_best
 from experiments.trainer import EpochTrainer, Trainer
 from ram_env import GlimpseVectorEnv
-from ram_env.datasets import official_splits
 
 NUM_RECENT = 50  # updates that the progress bar averages over
 
@@ -166,8 +165,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=_defaults(argv),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
     )
-    if command.resume is not None and len(argv) > len(["--resume", "FOLDER"]):
-        raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
+    if command.resume is not None:
+        require_resume_alone(argv)
     resumed = None if command.resume is None else RunFolder.open(command.resume)
     config = command.config if resumed is None else resumed.read_config()
     with joined_processes(use_gpus=find_device(config.agent.device).type == "cuda") as share:
@@ -181,6 +180,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(128 + trainer.stop_signal)
     if share.is_first:
         _conclude(run, trainer)
+
+
+def require_resume_alone(argv: Sequence[str]) -> None:
+    """Checks that `--resume FOLDER`, or `--resume=FOLDER`, is all that there is."""
+    if len(argv) != 1 + (argv[0] == "--resume") or not argv[0].startswith("--resume"):
+        raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
 
 
 def _conclude(run: RunFolder, trainer: Trainer) -> None:
@@ -205,11 +210,6 @@ def _resume(run: RunFolder) -> tuple[RunFolder, Trainer]:
 
 def _start(command: TrainCommand, share: Share) -> tuple[RunFolder, Trainer]:
     config = command.config
-    if not official_splits(config.task.dataset):
-        raise ValueError(
-            f"--dataset {config.task.dataset} has no test set of its own to report on; training "
-            "needs x_train, y_train, x_test and y_test, or a folder of IDX files"
-        )
     # Made first, to tell at once what is wrong with the task, before anything is written.
     evaluation_env(config.task, "test")
     trainer_of = find_trainer(config)

@@ -184,6 +184,11 @@ def _as_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
             "images must have shape (num_items, height, width) or (num_items, height, width, "
             f"channels) with at least one item and one pixel, found {images.shape}"
         )
+    if images.ndim == 4 and images.shape[3] not in (1, 3):
+        raise ValueError(
+            f"images of shape {images.shape} have {images.shape[3]} channels, which come last; "
+            "allowed are none, 1 (grey) or 3 (red, green, blue)"
+        )
     if images.dtype == np.uint8:
         return images
     if images.dtype == np.bool_:

@@ -278,10 +278,14 @@ def find_scene(scene: str | Scene) -> Scene:
     Raises:
         ValueError: There is no scene of that name, or it is none.
     """
-    if isinstance(scene, Scene):
-        return scene
-    require_choice("scene", scene, SCENES)
-    return SCENES[scene]
+    if isinstance(scene, str):
+        require_choice("scene", scene, SCENES)
+        return SCENES[scene]
+    if isinstance(scene, type) or not isinstance(scene, Scene):
+        raise ValueError(
+            f"scene={scene!r} is no scene; allowed are one of {list(SCENES)} or a Scene"
+        )
+    return scene
 
 
 def _pick(uniforms: Uniforms, count: int) -> NDArray[np.int64]:

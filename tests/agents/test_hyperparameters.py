@@ -72,8 +72,15 @@ def test_bad_values_of_ppo_are_refused_by_name(name: str, value: object) -> None
     ("name", "value"), [("location_return", "last_log_likelihood"), ("baseline", "informed")]
 )
 def test_the_reward_alone_has_no_likelihoods_of_true_classes(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}='{value}' needs the true classes"):
+    with pytest.raises(ValueError, match=f"{name}='{value}'.*need the true classes") as raised:
         ReinforceHyperparameters(loss="reinforce", **{name: value})
+    advice = "give location_return='reward' and baseline='uninformed'"
+    assert str(raised.value).endswith(advice)
+
+
+def test_whole_numbers_are_places_too() -> None:
+    raster = ReinforceHyperparameters(raster=((0, 0), (1, -1))).raster
+    assert [type(number) for place in raster for number in place] == [float] * 4
 
 
 def test_places_may_come_as_jsons_lists() -> None:

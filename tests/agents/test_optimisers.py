@@ -75,9 +75,7 @@ def test_each_groups_gradient_is_clipped_by_itself() -> None:
     ("count", "share"),
     [(1, 2 / 11), (8, 9 / 18), (10_000, 0.99)],  # of the old average that stays, 0.99 at most
 )
-def test_an_average_is_at_first_a_plain_mean_and_then_moves_slowly(
-    count: int, share: float
-) -> None:
+def test_an_average_forgets_fast_at_first_and_then_moves_slowly(count: int, share: float) -> None:
     average = [torch.tensor([1.0]), torch.tensor([10.0])]
     average_weights(average, [torch.tensor([0.0]), torch.tensor([0.0])], count, decay=0.99)
     torch.testing.assert_close(average, [torch.tensor([share]), torch.tensor([10 * share])])

@@ -87,11 +87,16 @@ def test_every_variant_of_reinforce_goes_with_every_preset(task: str, agent: str
     assert agent_of(agent, task).algorithm == "reinforce"
 
 
-@pytest.mark.parametrize("task", ["fglab", *FIXED_RASTERS])
-def test_a_fixed_gaze_looks_along_a_wide_raster_where_digits_move(task: str) -> None:
-    learned, fixed = agent_of("ram", task), agent_of("ram-raster", task)
-    raster = FIXED_RASTERS.get(task, learned.raster)
-    assert fixed == dataclasses.replace(learned, gaze="raster", raster=raster)
+@pytest.mark.parametrize("task", PRESETS)
+def test_a_fixed_gaze_looks_along_a_wide_raster_where_digits_move(
+    task: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "best.json"  # the same by another name, as `ram sweep` writes it
+    file.write_text(json.dumps(PRESETS[task].to_json()))
+    for name in (task, str(file)):
+        learned, fixed = agent_of("ram", name), agent_of("ram-raster", name)
+        raster = FIXED_RASTERS.get(PRESETS[task].task.env, learned.raster)
+        assert fixed == dataclasses.replace(learned, gaze="raster", raster=raster)
 
 
 def run(folder: Path, agents: str, *, seeds: int = 1, epochs: int = 1) -> None:
@@ -121,7 +126,9 @@ def test_every_agent_of_the_house_is_trained_tested_and_drawn(tmp_path: Path) ->
         assert next(tmp_path.glob(f"cells/tiny/*/{agent}/seed-0/gaze.png")).is_file()
     assert float(rows["ram"]["images"]) == float(rows["ram"]["timesteps"]) / 3
     for name in ("learning-tiny.png", "glimpses-tiny.png"):
-        assert Image.open(tmp_path / name).size > (1000, 400)
+        width, height = Image.open(tmp_path / name).size
+        assert width > 1000
+        assert height > 400
     width, height = Image.open(tmp_path / "gaze-tiny.png").size
     assert height > width  # six agents that look below each other, three glimpses side by side
 
@@ -132,6 +139,29 @@ def test_what_is_finished_is_not_run_again(tmp_path: Path, agents: dict[str, lis
     run(tmp_path, f"{NAME}:first_class", seeds=3)
     assert [seed for _, seed, _ in agents["made"]] == [0, 1, 2]
     assert table(tmp_path)[0]["seeds"] == "3"
+
+
+def test_a_result_of_another_configuration_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agents: dict[str, list[Any]]
+) -> None:
+    run(tmp_path, f"{NAME}:first_class")
+    changed = dataclasses.replace(PRESETS["tiny"], batch_size=PRESETS["tiny"].batch_size + 1)
+    monkeypatch.setitem(PRESETS, "tiny", changed)
+    with pytest.raises(ValueError, match=r"seed-0 is of another configuration.*--folder"):
+        run(tmp_path, f"{NAME}:first_class")
+    assert len(agents["made"]) == 1
+
+
+def test_data_without_a_test_set_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = np.zeros((20, 8, 8), np.uint8)
+    np.savez(tmp_path / "whole.npz", images=images, labels=np.arange(20) % 2)
+    task = dataclasses.replace(PRESETS["tiny"].task, dataset=str(tmp_path / "whole.npz"))
+    monkeypatch.setitem(PRESETS, "tiny", dataclasses.replace(PRESETS["tiny"], task=task))
+    with pytest.raises(ValueError, match="no test set of its own"):
+        run(tmp_path / "new", "ram")
+    assert not (tmp_path / "new").exists()
 
 
 def test_other_epochs_are_other_cells(tmp_path: Path, agents: dict[str, list[Any]]) -> None:
@@ -246,10 +276,36 @@ def test_an_agents_action_space_says_how_it_acts(tmp_path: Path) -> None:
     assert early["error"] == late["error"]  # both always say 0
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(27 + 3),  # 27 is no square
+        spaces.Discrete(3),
+        spaces.MultiDiscrete([5, 4, 3]),
+        spaces.MultiDiscrete([5, 5, 4]),
+        spaces.MultiDiscrete([[5, 5, 3]] * 2),  # of a batch
+    ],
+    ids=str,
+)
+def test_action_spaces_that_no_environment_has_are_refused(space: spaces.Space[Any]) -> None:
+    agent = FirstClass()
+    agent.action_space = space  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"action_space=.*allowed are"):
+        action_options(agent, 3)
+
+
 def test_the_quick_one_is_a_few_small_cells() -> None:
     cells = BenchmarkCommand(quick=True).cells()
     assert {(cell.task, cell.epochs) for cell in cells} == {("fglab", 1)}
     assert len(cells) == 5 * 2
+
+
+def test_what_is_asked_for_goes_before_what_quick_means() -> None:
+    command = BenchmarkCommand(quick=True, agents="ram,mlp", seeds=1, epochs=7, tasks="paper-28")
+    assert [(cell.agent, cell.seed, cell.epochs) for cell in command.cells()] == [
+        ("ram", 0, 7),
+        ("mlp", 0, 7),
+    ]
 
 
 def test_a_row_is_the_mean_over_seeds_with_their_spread() -> None:
@@ -265,11 +321,15 @@ def test_a_row_is_the_mean_over_seeds_with_their_spread() -> None:
     row = Row.of("t", "a", 1, [{**blank, "accuracy": 0.9}, {**blank, "accuracy": 0.8}])
     assert row.error == pytest.approx(15)
     assert row.std == pytest.approx(math.sqrt(50))
-    # Wilson's interval of 30 in 200, worked out by hand: (0.15962 ± 0.04974) / 1.01921.
-    assert row.low == pytest.approx(10.72, abs=0.03)
-    assert row.high == pytest.approx(20.61, abs=0.03)
-    assert "| t | a | 1 | 2 | 15.00 ± 7.07 | 10.7" in as_markdown([row])
+    assert math.isnan(row.low)
+    assert math.isnan(row.high)
+    assert "| t | a | 1 | 2 | 15.00 ± 7.07 | - |" in as_markdown([row])
     assert as_csv([row]).splitlines()[0] == ",".join(Row._fields)
+    one = Row.of("t", "a", 1, [{**blank, "num_images": 200, "accuracy": 0.85}])
+    # Wilson's interval of 30 in 200, worked out by hand: (0.15962 ± 0.04974) / 1.01921.
+    assert one.low == pytest.approx(10.72, abs=0.03)
+    assert one.high == pytest.approx(20.61, abs=0.03)
+    assert "| t | a | 1 | 1 | 15.00 | 10.7" in as_markdown([one])
 
 
 def test_find_contender_returns_what_trains(agents: dict[str, list[Any]], tmp_path: Path) -> None:

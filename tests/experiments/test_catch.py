@@ -113,7 +113,10 @@ def test_what_cannot_be_learned_is_refused_before_anything_is_written(tmp_path: 
 
 
 def test_resume_goes_alone_and_needs_a_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--resume.*alone"):
-        main(["--resume", str(tmp_path), "--epochs", "3"])
+    for run in ([f"--resume={tmp_path}"], ["--resume", str(tmp_path)]):
+        for more in (["--epochs=3"], ["--epochs", "3"]):
+            for words in ([*run, *more], [*more, *run]):
+                with pytest.raises(ValueError, match=r"--resume.*alone"):
+                    main(words)
     with pytest.raises(ValueError, match=r"config\.json"):
         main(["--resume", str(tmp_path)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,16 @@ def test_bad_input_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "no/such/run" in err
+
+
+def test_a_file_where_a_folder_should_be_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "--run-dir", str(tmp_path / "file" / "run")])
+    assert exit_.value.code == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
 
 
 def test_who_stops_reading_is_no_error() -> None:

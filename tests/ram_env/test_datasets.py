@@ -191,7 +191,7 @@ def test_arrays_of_every_source_are_read_only(tmp_path, source):
         assert not dataset.labels.flags.writeable
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (2, 3, 1), (2, 3, 3), (5, 4, 7)])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (2, 3, 1), (2, 3, 3)])
 def test_grey_and_colour_images_keep_their_shape(shape):
     dataset = Dataset(numbered_images(4, *shape), np.arange(4))
     assert dataset.images.shape == (4, *shape)
@@ -275,6 +275,12 @@ def test_floats_outside_0_and_1_are_refused_with_their_range(value, found):
 def test_images_of_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"images must have shape.*found \("):
         Dataset(np.zeros(shape, np.uint8), np.zeros(shape[0], int))
+
+
+@pytest.mark.parametrize("shape", [(10, 3, 20, 20), (10, 20, 20, 2), (10, 20, 20, 4)], ids=str)
+def test_channels_come_last_and_are_grey_or_colours(shape):
+    with pytest.raises(ValueError, match=rf"{shape[3]} channels, which come last; allowed are"):
+        load_dataset((np.zeros(shape, np.uint8), np.zeros(10, int)), "train")
 
 
 @pytest.mark.parametrize(

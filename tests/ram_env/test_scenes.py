@@ -239,6 +239,12 @@ def test_what_does_not_fit_is_refused(scene, item_shape, message):
         GlimpseEnv((items, np.arange(3)), scene=scene)
 
 
+def test_a_class_is_no_scene_yet():
+    items = np.zeros((3, 8, 8), np.uint8)
+    with pytest.raises(ValueError, match=r"scene=<class .*ClutteredScene'> is no scene; allowed"):
+        GlimpseEnv((items, np.arange(3)), scene=ClutteredScene)
+
+
 @pytest.mark.parametrize("value", [0, -3, 60.0, "60", None, True])
 @pytest.mark.parametrize(
     ("scene", "name"),
