@@ -372,7 +372,8 @@ class Reinforce:
             state: What the last call returned; None before the first.
             episode_start: bool `(num_envs,)`, where an episode begins with this observation.
             deterministic: Whether to take the mean location and the likeliest class; otherwise
-                both are sampled (from PyTorch's global generator).
+                both are sampled (from PyTorch's global generator). A random gaze
+                is drawn from the generator that learning has, which learning on seeds anew.
 
         Returns:
             `{"location": float32 (num_envs, 2), "label": int64 (num_envs,)}`, or `move` where the

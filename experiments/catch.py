@@ -174,7 +174,7 @@ def score(agent: Reinforce) -> dict[str, Any]:
         "num_episodes": len(caught),
         "catch_rate": float(caught.mean()),
         "confidence_interval_95": list(wilson_interval(int(caught.sum()), len(caught))),
-        "catch_rate_by_gaze": {"learned": float(caught.mean()), **scripted},
+        "catch_rate_by_gaze": {"own": float(caught.mean()), **scripted},
     }
 
 

@@ -33,7 +33,12 @@ RASTER = "ram-raster"
 # REINFORCE, and how each differs from the preset.
 REINFORCE: dict[str, dict[str, Any]] = {
     "ram": {},
-    "ram-reward": {"loss": "reinforce", "location_return": "reward", "baseline": "uninformed"},
+    "ram-reward": {
+        "loss": "reinforce",
+        "location_return": "reward",
+        "baseline": "uninformed",
+        "initialisation": "uniform",  # He's are too sure of one class
+    },
     RASTER: {"gaze": "raster"},
     "ram-random": {"gaze": "random"},
     "ram-center": {"gaze": "raster", "raster": ()},

@@ -254,7 +254,7 @@ def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str,
         "accuracy": learned.accuracy,
         "confidence_interval_95": list(learned.confidence_interval),
         "accuracy_after_glimpses": learned.accuracy_after_glimpses,
-        "accuracy_by_gaze": {"learned": learned.accuracy, **scripted},
+        "accuracy_by_gaze": {"own": learned.accuracy, **scripted},
         "accuracy_by_class": learned.accuracy_by_class,
         "confusion": learned.confusion.tolist(),
     }

@@ -150,7 +150,8 @@ def configure(request: Request, *, device: Device) -> TrainConfig:
 
     What they leave open is as in the original where its options depend on it: learning rates are
     constant, made for bytes as input and for a loss of the last glimpse alone, and training images
-    are shown as they are. The rest is our preset's. Recurrent PPO takes what it has of them.
+    are shown as they are. What it has no options for is `AGENT`'s. Recurrent PPO takes what it has
+    of them.
 
     Raises:
         ValueError: `unitPixels` reaches out of the task's images.

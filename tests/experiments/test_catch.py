@@ -81,7 +81,7 @@ def test_a_run_writes_its_folder(finished_run: Path) -> None:
     low, high = scores["confidence_interval_95"]
     assert scores["num_episodes"] == 200
     assert low < scores["catch_rate"] < high
-    assert scores["catch_rate_by_gaze"].keys() == {"learned", "random", "center"}
+    assert scores["catch_rate_by_gaze"].keys() == {"own", "random", "center"}
     assert len((finished_run / "metrics.csv").read_text().splitlines()) == 3
     assert (finished_run / "loss.png").stat().st_size > 0
     with Image.open(finished_run / "episode.gif") as animation:

@@ -114,7 +114,7 @@ def test_ram_evaluate_prints_the_scores_of_the_run(
     assert f"test accuracy: {scores['accuracy']:.2%} of 60 images" in capsys.readouterr().out
     assert (finished_run / "scores.json").read_bytes() == before
     # Who looks or answers cannot do the one without the other: no scripted gazes.
-    assert set(scores["accuracy_by_gaze"]) == {"learned"}
+    assert set(scores["accuracy_by_gaze"]) == {"own"}
 
 
 def test_killed_and_resumed_it_learns_the_epochs_that_are_left(

@@ -75,7 +75,7 @@ def test_scores_are_of_every_test_image_once(finished_run: Path) -> None:
     assert scores["accuracy_after_glimpses"][-1] == scores["accuracy"]
     low, high = scores["confidence_interval_95"]
     assert low < scores["accuracy"] < high or scores["accuracy"] in (0, 1)
-    assert set(scores["accuracy_by_gaze"]) == {"learned", "random", "center"}
+    assert set(scores["accuracy_by_gaze"]) == {"own", "random", "center"}
 
 
 def test_the_configuration_is_kept(finished_run: Path, tiny_npz: Path) -> None:
