@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from agents.hyperparameters import ALGORITHMS, Hyperparameters, ReinforceHyperparameters
@@ -61,6 +62,14 @@ class TaskConfig:
         return {name: value for name, value in values.items() if value is not None}
 
     @property
+    def found_from_anywhere(self) -> TaskConfig:
+        """The same, with the path of a data set from the root on."""
+        path = Path(self.dataset)
+        if self.dataset == TaskConfig.dataset or not path.exists():
+            return self
+        return dataclasses.replace(self, dataset=str(path.resolve()))
+
+    @property
     def training_scene(self) -> dict[str, Any]:
         """The environment's option for scenes to train on, where they differ from its own."""
         return {} if self.train_scene is None else {"scene": self.train_scene}
@@ -93,6 +102,11 @@ class TrainConfig:
         Raises:
             ValueError: It does not describe one.
         """
+        if "task" not in document:
+            raise ValueError(
+                "not the configuration of a run of `ram train`: it has no task; if it is one of "
+                "`ram catch`, `ram catch --resume` goes on with it"
+            )
         try:
             values = dict(document)
             task = TaskConfig(**values.pop("task"))

@@ -152,7 +152,8 @@ class TrainCommand(TrainConfig):
     def config(self) -> TrainConfig:
         """The configuration alone."""
         names = [field.name for field in dataclasses.fields(TrainConfig)]
-        return TrainConfig(**{name: getattr(self, name) for name in names})
+        values = {name: getattr(self, name) for name in names}
+        return TrainConfig(**{**values, "task": self.task.found_from_anywhere})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.config import TrainConfig
+from experiments.config import TaskConfig, TrainConfig
 from experiments.presets import PRESETS
 from experiments.train import _defaults, main
 
@@ -213,6 +213,20 @@ def test_an_environment_has_the_defaults_of_its_own_preset() -> None:
     assert command.task.train_scene == "distorted-translated"
     assert _defaults(["--preset=paper-28"]).preset == "paper-28"
     assert _defaults([]).preset == "fglab"
+
+
+def test_a_run_finds_its_data_from_any_folder(
+    tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_npz.parent)
+    assert TaskConfig(dataset=tiny_npz.name).found_from_anywhere.dataset == str(tiny_npz)
+    (tiny_npz.parent / "mnist").touch()  # a name that is known is no path
+    assert TaskConfig().found_from_anywhere == TaskConfig()
+
+
+def test_a_run_of_catch_is_none_of_train() -> None:
+    with pytest.raises(ValueError, match=r"no task.*`ram catch --resume`"):
+        TrainConfig.from_json({"agent": {}, "epochs": 3})
 
 
 def test_training_images_of_another_size_than_the_tested_are_refused(
