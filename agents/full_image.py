@@ -169,14 +169,11 @@ def _mlp(glimpse_shape: tuple[int, ...], num_classes: int) -> nn.Module:
 
 
 def _cnn(glimpse_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    if len(glimpse_shape) != len(("scale", "height", "width")):
-        raise ValueError(
-            f"glimpse shape {glimpse_shape}: the conv net is for images of one channel"
-        )
+    _, side, _, *channels = glimpse_shape
     first, second = FILTERS
-    side = glimpse_shape[-1]
     return nn.Sequential(
-        nn.Conv2d(1, first, 3, padding=1),
+        _ChannelsFirst(),
+        nn.Conv2d(math.prod(channels), first, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Conv2d(first, second, 3, padding=1),
@@ -187,3 +184,11 @@ def _cnn(glimpse_shape: tuple[int, ...], num_classes: int) -> nn.Module:
         nn.ReLU(),
         nn.Linear(HIDDEN_SIZE, num_classes),
     )
+
+
+class _ChannelsFirst(nn.Module):
+    """Makes images `(B, C, height, width)` of glimpses of one scale; grey ones have a channel."""
+
+    def forward(self, glimpses: Tensor) -> Tensor:
+        """Returns them of `(B, 1, height, width[, C])`."""
+        return glimpses if glimpses.ndim == 4 else glimpses.squeeze(1).movedim(-1, 1)

@@ -20,6 +20,24 @@ def make_env(num_envs: int = 30, **options: Any) -> GlimpseVectorEnv:
     return GlimpseVectorEnv((images, labels), num_envs=num_envs, **settings)
 
 
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+@pytest.mark.parametrize("channels", [(), (1,), (3,)], ids=str)
+def test_it_tells_images_of_any_channels_apart(network: Any, channels: tuple[int, ...]) -> None:
+    images = np.zeros((2, 8, 8, *channels), np.uint8)
+    images[1, ..., -1] = 255  # of colours, the last; of grey, the last column
+    env = GlimpseVectorEnv(
+        (images, np.arange(2)),
+        num_envs=20,
+        autoreset_mode="Disabled",
+        **full_image_options((8, 8)),
+    )
+    agent = FullImageClassifier(env, network, seed=0).learn(20 * 60)
+    observation, _ = env.reset(seed=1)
+    action, _ = agent.predict(observation)
+    _, reward, *_ = env.step(action)
+    assert reward.mean() == 1
+
+
 @pytest.mark.parametrize("side", [7, 8])
 def test_its_one_glimpse_is_the_whole_image(side: int) -> None:
     image = np.random.default_rng(0).integers(256, size=(1, side, side), dtype=np.uint8)
