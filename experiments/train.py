@@ -33,10 +33,14 @@ from experiments.trainer import EpochTrainer, Trainer
 from ram_env import GlimpseVectorEnv
 
 NUM_RECENT = 50  # updates that the progress bar averages over
+# Seconds between two states of the bar: on a terminal, and in a log, where each stays.
+TERMINAL_SECONDS, LOG_SECONDS = 0.1, 30.0
 
 
 class ProgressBar:
     """A bar on stderr, in environment steps, with means of the latest updates.
+
+    Where stderr is a file or a pipe, it gets a new state each epoch, and each half minute.
 
     Args:
         trainer: Whose training.
@@ -53,6 +57,7 @@ class ProgressBar:
             unit="step",
             unit_scale=True,
             dynamic_ncols=True,
+            mininterval=TERMINAL_SECONDS if sys.stderr.isatty() else LOG_SECONDS,
             smoothing=0.05,
         )
         self._name_epoch()

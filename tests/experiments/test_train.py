@@ -96,6 +96,22 @@ def test_results_go_to_stdout_and_progress_to_stderr(
     assert "loss=" in err
 
 
+def test_a_log_gets_no_state_of_the_bar_for_every_update(
+    tiny_options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def states(name: str) -> int:
+        main([*tiny_options, "--run-dir", str(tmp_path / name)])
+        return capsys.readouterr().err.count("\r")
+
+    quiet = states("each half minute")
+    monkeypatch.setattr("experiments.train.LOG_SECONDS", 0.0)
+    assert quiet <= 2 * 3 + 1, "one for each of three epochs, one more as it ends, and the last"
+    assert states("each update") > quiet
+
+
 @pytest.mark.parametrize(
     "moment",
     [
