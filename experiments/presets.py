@@ -96,7 +96,7 @@ PRESETS: dict[str, TrainConfig] = {
     "paper-cluttered": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST-v0", train_scene="distorted-cluttered"),
         agent=ROAMING_AGENT,
-        epochs=80,
+        epochs=200,
     ),
     "paper-cluttered-100": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST100-v0", train_scene="distorted-cluttered-100"),
@@ -106,7 +106,7 @@ PRESETS: dict[str, TrainConfig] = {
             location_std=0.06,
             final_location_std=0.02,
         ),
-        epochs=60,
+        epochs=160,
     ),
 }
 # What a fixed gaze looks along where that is not where the learned one begins: digits that may be
