@@ -6,6 +6,8 @@ are averaged over all. So together they do what one process does with the whole 
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +87,9 @@ class Share(NamedTuple):
 def joined_processes(*, use_gpus: bool) -> Iterator[Share]:
     """Joins the processes that `torchrun` has started, if it has; yields this one's share.
 
+    When it is over, nothing is left of the group, its threads included: one that is still at work
+    when Python ends would abort the process.
+
     Args:
         use_gpus: Whether each process runs on a GPU of its own, by NCCL, or on the CPU, by Gloo.
     """
@@ -93,8 +98,12 @@ def joined_processes(*, use_gpus: bool) -> Iterator[Share]:
         return
     if use_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # Its functions take the group there is when it is imported as a default argument, for ever. So
+    # it has to be imported before there is one, or DistributedDataParallel will do it after.
+    importlib.import_module("torch.distributed.nn")
     dist.init_process_group("nccl" if use_gpus else "gloo")
     try:
         yield Share.of_this_process()
     finally:
         dist.destroy_process_group()
+        gc.collect()  # DistributedDataParallel has the group, too, and is part of a cycle

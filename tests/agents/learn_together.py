@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -63,7 +64,8 @@ if __name__ == "__main__":
         learned = {name: learn(name, share.size_of(NUM_ENVS)) for name in VARIANTS}
         stops = [share.any(share.rank == last, torch.device("cpu")) for last in (0, 1, 7)]
     if share.is_first:
-        found = {"processes": share.processes, "stops": stops}
+        names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+        found = {"processes": share.processes, "stops": stops, "threads": names}
         for name, (weights, metrics, timesteps) in learned.items():
             found |= {f"{name} weights": weights, f"{name} metrics": metrics}
             found[f"{name} timesteps"] = timesteps

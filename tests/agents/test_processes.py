@@ -80,6 +80,13 @@ def test_what_one_process_says_all_hear(together: dict[str, np.ndarray]) -> None
     assert together["stops"].tolist() == [True, True, False]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_no_thread_of_the_group_outlives_it(together: dict[str, np.ndarray]) -> None:
+    threads = together["threads"].tolist()
+    assert len(threads) > 0
+    assert [name for name in threads if "gloo" in name] == []
+
+
 def test_alone_it_is_the_whole() -> None:
     with joined_processes(use_gpus=False) as share:
         assert share == Share.of_this_process() == Share(rank=0, processes=1)
