@@ -74,18 +74,16 @@ class Distortion:
 
     def _sources(self, amounts: Floats, height: int, width: int) -> tuple[Floats, Floats]:
         """Returns where each pixel comes from, row and column, each `(batch, height, width)`."""
-        (xx, xy), (yx, yy) = self._affine_maps(amounts)
-        y, x = _offsets(height)[:, np.newaxis], _offsets(width)
-        shift_x, shift_y = self.shift * amounts[:, 4:6].T[..., np.newaxis, np.newaxis]
         noise = amounts[:, NUM_AFFINE_UNIFORMS:].reshape(len(amounts), 2, -1)
-        bend = self.bend * (noise @ _blur(self.grid_size, height, width))
-        bend_x, bend_y = bend.reshape(len(amounts), 2, height, width).swapaxes(0, 1)
-        columns = xx * x + xy * y + shift_x + bend_x + np.float32((width - 1) / 2)
-        rows = yx * x + yy * y + shift_y + bend_y + np.float32((height - 1) / 2)
+        middle = np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
+        centres = (middle + self.shift * amounts[:, 4:6])[..., np.newaxis]
+        weights = np.concatenate([self._affine_maps(amounts), centres, self.bend * noise], axis=2)
+        sources = weights @ _basis(self.grid_size, height, width)
+        columns, rows = sources.reshape(len(amounts), 2, height, width).swapaxes(0, 1)
         return rows, columns
 
     def _affine_maps(self, amounts: Floats) -> Floats:
-        """Returns rotation times shear times scale, `(2, 2, batch, 1, 1)`."""
+        """Returns rotation times shear times scale, `(batch, 2, 2)`, of points `(x, y)`."""
         angle = np.deg2rad(self.rotation) * amounts[:, 0]
         shear = self.shear * amounts[:, 1]
         scale_x, scale_y = np.exp(self.scale * amounts[:, 2:4].T)
@@ -96,7 +94,18 @@ class Distortion:
                 [scale_x * sine, scale_y * (shear * sine + cosine)],
             ]
         )
-        return maps[..., np.newaxis, np.newaxis]
+        return maps.transpose(2, 0, 1)
+
+
+@lru_cache(maxsize=8)
+def _basis(grid_size: int, height: int, width: int) -> Floats:
+    """Returns what the sources are sums of, `(3 + grid_size**2, height * width)`.
+
+    For every pixel: its offsets x and y from the middle, 1, and the bump at each grid place.
+    """
+    y, x = np.meshgrid(_offsets(height), _offsets(width), indexing="ij")
+    affine = np.stack([x, y, np.ones_like(x)]).reshape(3, height * width)
+    return np.concatenate([affine, _blur(grid_size, height, width)])
 
 
 def _offsets(size: int) -> Floats:
@@ -104,7 +113,6 @@ def _offsets(size: int) -> Floats:
     return np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
 
 
-@lru_cache(maxsize=8)
 def _blur(grid_size: int, height: int, width: int) -> Floats:
     """Returns the matrix that makes displacements of noise, `(grid_size**2, height * width)`.
 
@@ -136,15 +144,16 @@ def _sample(images: Images, rows: Floats, columns: Floats) -> Images:
     values = padded.reshape(batch * size, *images.shape[3:])
     rows = np.clip(rows + BORDER, 0, height + BORDER)
     columns = np.clip(columns + BORDER, 0, width + BORDER)
-    top, left = rows.astype(np.int32), columns.astype(np.int32)
-    down, right = rows - top, columns - left
+    top, left = rows.astype(np.intp), columns.astype(np.intp)
+    down = np.subtract(rows, top, dtype=np.float32)
+    right = np.subtract(columns, left, dtype=np.float32)
     if images.ndim > 3:
         down, right = down[..., np.newaxis], right[..., np.newaxis]
-    first = size * np.arange(batch, dtype=np.int32)[:, np.newaxis, np.newaxis]
+    first = size * np.arange(batch)[:, np.newaxis, np.newaxis]
     corner = first + row_length * top + left
-    upper, lower = values[corner], values[corner + row_length]
-    upper += right * (values[corner + 1] - upper)
-    lower += right * (values[corner + row_length + 1] - lower)
+    upper, lower = values.take(corner, axis=0), values.take(corner + row_length, axis=0)
+    upper += right * (values.take(corner + 1, axis=0) - upper)
+    lower += right * (values.take(corner + row_length + 1, axis=0) - lower)
     upper += down * (lower - upper)
     samples: Images = (upper + np.float32(0.5)).astype(np.uint8)
     return samples

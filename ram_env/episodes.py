@@ -69,6 +69,8 @@ class Episodes(ABC):
         self.ended = np.zeros(num_envs, bool)
         self.belief = np.full((num_envs, task.num_choices), np.nan)
         self._canvases = task.sensor.pad(np.zeros((num_envs, *task.image_shape), np.uint8))
+        self._glimpses = np.zeros((num_envs, *task.glimpse_shape), np.float32)
+        self._is_cut = np.zeros(num_envs, bool)  # whether the glimpse is of the last look
 
     @abstractmethod
     def start(
@@ -104,10 +106,9 @@ class Episodes(ABC):
 
     def observe(self, rows: Rows) -> Observation:
         """Returns what the agent sees now in `rows`; new arrays, a row each."""
+        self._cut(rows[~self._is_cut[rows]])
         locations = self.path[rows, self.glimpses_taken[rows] - 1]
-        looked_at = locations * self.task.location_range
-        glimpses = self.task.sensor.glimpse(self._canvases, rows, looked_at)
-        return {"glimpse": glimpses, "location": locations}
+        return {"glimpse": self._glimpses[rows], "location": locations}
 
     @property
     def images(self) -> NDArray[np.uint8]:
@@ -140,9 +141,19 @@ class Episodes(ABC):
         self.path[rows, 0] = locations
         self.belief[rows] = np.nan
         self.ended[rows] = False
+        self._is_cut[rows] = False
 
     def _look(self, rows: Rows, locations: NDArray[np.floating[Any]]) -> None:
         """Takes another glimpse."""
         self.path[rows, self.glimpses_taken[rows]] = locations
         self.glimpses_taken[rows] += 1
         self.belief[rows] = np.nan
+        self._is_cut[rows] = False
+
+    def _cut(self, rows: Rows) -> None:
+        """Cuts the glimpses out of the images."""
+        if len(rows) == 0:
+            return
+        locations = self.path[rows, self.glimpses_taken[rows] - 1] * self.task.location_range
+        self._glimpses[rows] = self.task.sensor.glimpse(self._canvases, rows, locations)
+        self._is_cut[rows] = True

@@ -211,17 +211,18 @@ class ClutteredScene:
         square = (self.piece_size, self.piece_size)
         sources = sliding_window_view(others.images, square, axis=(1, 2))
         windows = sliding_window_view(scenes, square, axis=(1, 2), writeable=True)
+        pieces = uniforms[:, TranslatedScene.num_uniforms :].reshape(len(items), self.num_pieces, 5)
+        item, crop_top, crop_left, top, left = pieces.T
+        crops = sources[
+            others.pick(item),
+            _pick(crop_top, sources.shape[1]),
+            _pick(crop_left, sources.shape[2]),
+        ]
+        places = zip(_pick(top, windows.shape[1]), _pick(left, windows.shape[2]), strict=True)
         rows = np.arange(len(items))
-        for piece in range(self.num_pieces):
-            first = TranslatedScene.num_uniforms + 5 * piece
-            item, crop_top, crop_left, top, left = uniforms[:, first : first + 5].T
-            crops = sources[
-                others.pick(item),
-                _pick(crop_top, sources.shape[1]),
-                _pick(crop_left, sources.shape[2]),
-            ]
-            place = (rows, _pick(top, windows.shape[1]), _pick(left, windows.shape[2]))
-            windows[place] = np.maximum(windows[place], crops)
+        for crop, (tops, lefts) in zip(crops, places, strict=True):
+            under = windows[rows, tops, lefts]
+            windows[rows, tops, lefts] = np.maximum(under, crop)
         return scenes
 
 

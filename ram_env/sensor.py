@@ -29,7 +29,7 @@ from ram_env.validation import require_integer
 
 MAX_PIXEL = 255
 # Glimpses are cut as many at a time as keep what is between image and glimpse in the cache.
-CHUNK_PIXELS = 2**18
+CHUNK_PIXELS = 2**20
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,22 @@ class GlimpseSensor:
         patches = (self.patch_size, self.patch_size, *channels)
         glimpses = np.empty((batch, self.num_scales, *patches), np.float32)
         centres = self.centres(self.interior(canvases).shape[1:3], locations)
-        for scale, extent in enumerate(self.extents):
+        first_pixels = self._first_pixels(centres) + self.extents[-1] // 2
+        # The coarsest first: it has the pixels of all others, which then are in the cache.
+        for scale, extent in reversed(list(enumerate(self.extents))):
             block = self.scale_factor**scale
             squares = _squares(canvases, extent)
-            left, top = (_first_pixels(centres, extent) + self.extents[-1] // 2).T
-            white = MAX_PIXEL * block**2
+            left, top = first_pixels[:, scale].T
+            white = np.float32(MAX_PIXEL * block**2)
             for part in _chunks(batch, chunk=max(1, CHUNK_PIXELS // extent**2)):
                 pixels = squares[rows[part], top[part], left[part]]
                 sums = _sum_blocks(pixels, block)
                 if channels:
                     sums = np.moveaxis(sums, 1, -1)
                 # Divided, not multiplied by the inverse, so that white is exactly 1.
-                np.divide(sums, white, out=glimpses[part, scale], casting="same_kind")
+                np.divide(
+                    sums, white, out=glimpses[part, scale], casting="same_kind", dtype=np.float32
+                )
         return glimpses
 
     def centres(
@@ -149,8 +153,19 @@ class GlimpseSensor:
             int64 `(..., num_scales, 4)`: left, top, right, bottom; right and bottom are not in it.
         """
         centres = self.centres(image_size, locations)
-        first = np.stack([_first_pixels(centres, extent) for extent in self.extents], axis=-2)
+        first = self._first_pixels(centres)
         return np.concatenate([first, first + np.array(self.extents)[:, None]], axis=-1)
+
+    def _first_pixels(self, centres: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Returns the left and the top pixel of every scale's square, `(..., num_scales, 2)`.
+
+        An even square is centred on the grid line nearest to the point, an odd one on the pixel
+        that holds it: whole numbers before the side comes in, so that all scales round alike.
+        """
+        extents = np.array(self.extents)[:, np.newaxis]
+        anchors = np.floor(centres[..., np.newaxis, :] + np.where(extents % 2 == 0, 0.5, 0.0))
+        first: NDArray[np.int64] = anchors.astype(np.int64) - extents // 2
+        return first
 
 
 def _squares(canvases: NDArray[np.uint8], extent: int) -> NDArray[np.uint8]:
@@ -166,16 +181,6 @@ def _squares(canvases: NDArray[np.uint8], extent: int) -> NDArray[np.uint8]:
         canvases,
         strides=(of_batch, of_rows, of_columns, *of_channels, of_rows, of_columns),
     )
-
-
-def _first_pixels(centres: NDArray[np.float64], extent: int) -> NDArray[np.int64]:
-    """Returns the left and the top pixel of squares, `(..., 2)`, from where they are centred.
-
-    An even square is centred on the grid line nearest to the point, an odd one on the pixel that
-    holds it: whole numbers before the side comes in, so that all scales round alike.
-    """
-    anchors = np.floor(centres + 0.5 if extent % 2 == 0 else centres)
-    return anchors.astype(np.int64) - extent // 2
 
 
 def _chunks(batch: int, *, chunk: int) -> Iterator[slice]:

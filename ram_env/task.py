@@ -71,6 +71,11 @@ class Task(ABC):
         """The height and width of an episode's image in pixels."""
         return self.image_shape[0], self.image_shape[1]
 
+    @property
+    def glimpse_shape(self) -> tuple[int, ...]:
+        """`(num_scales, patch_size, patch_size[, channels])`."""
+        return (self.num_scales, self.patch_size, self.patch_size, *self.image_shape[2:])
+
     @cached_property
     def sensor(self) -> GlimpseSensor:
         """What cuts the glimpses."""
@@ -84,10 +89,8 @@ class Task(ABC):
     @cached_property
     def observation_space(self) -> spaces.Dict:
         """The observation space of a single environment."""
-        channels = self.image_shape[2:]
-        patches = (self.num_scales, self.patch_size, self.patch_size, *channels)
         return spaces.Dict(
-            glimpse=spaces.Box(0, 1, patches, np.float32),
+            glimpse=spaces.Box(0, 1, self.glimpse_shape, np.float32),
             location=spaces.Box(-1, 1, (2,), np.float32),
         )
 
