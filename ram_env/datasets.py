@@ -103,8 +103,8 @@ class Dataset:
         num_classes = _checked_num_classes(labels, self.num_classes)
 
         # The dataclass is frozen for its users, not yet for itself.
-        object.__setattr__(self, "images", _read_only(images))
-        object.__setattr__(self, "labels", _read_only(labels))
+        object.__setattr__(self, "images", read_only(images))
+        object.__setattr__(self, "labels", read_only(labels))
         object.__setattr__(self, "num_classes", num_classes)
 
     def __len__(self) -> int:
@@ -238,7 +238,7 @@ def _checked_num_classes(labels: NDArray[np.int64], num_classes: int | None) -> 
     return int(num_classes)
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Returns a read-only view; the array itself may be its owner's and stays writeable."""
     view = array.view()
     view.flags.writeable = False

@@ -10,7 +10,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from ram_env.classification import ClassificationEpisodes
-from ram_env.datasets import DatasetSource
+from ram_env.datasets import DatasetSource, read_only
 from ram_env.episodes import Episodes, Info, Observation
 from ram_env.reset_options import requested_index, require_known_options
 from ram_env.task import GlimpseTask
@@ -97,8 +97,7 @@ class TaskEnv(gym.Env[Observation, Any]):
 
         They are NaN again after the next glimpse.
         """
-        belief: NDArray[np.float64] = self._episodes.belief[0]
-        return belief
+        return read_only(self._episodes.belief[0])
 
     @belief.setter
     def belief(self, probabilities: NDArray[np.floating[Any]]) -> None:

@@ -82,6 +82,8 @@ def requested_seeds(
     if seed is None:
         return [None] * num_envs
     if isinstance(seed, int | np.integer):
+        if seed < 0:
+            raise ValueError(f"seed={seed!r} is not an integer of at least 0")
         return [int(seed) + position for position in range(num_envs)]
     if not isinstance(seed, Sequence | np.ndarray) or len(seed) != num_envs:
         raise ValueError(

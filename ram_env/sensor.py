@@ -106,7 +106,7 @@ class GlimpseSensor:
         glimpses = np.empty((batch, self.num_scales, *patches), np.float32)
         centres = self.centres(self.interior(canvases).shape[1:3], locations)
         first_pixels = self._first_pixels(centres) + self.extents[-1] // 2
-        # The coarsest first: it has the pixels of all others, which then are in the cache.
+        # The coarsest first: it brings the pixels of all others into the cache.
         for scale, extent in reversed(list(enumerate(self.extents))):
             block = self.scale_factor**scale
             squares = _squares(canvases, extent)

@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from ram_env.classification import ClassificationEpisodes
-from ram_env.datasets import DatasetSource
+from ram_env.datasets import DatasetSource, read_only
 from ram_env.env import RENDER_FPS, RENDER_MODES
 from ram_env.episodes import Episodes, Observation, Outcome, Rows
 from ram_env.reset_options import (
@@ -34,7 +34,7 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
 
     Sub-environment `i`, reset with seed `s`, does exactly what a single environment reset with seed
     `s` does, given the same actions. Observations, infos and seeds have the form that Gymnasium's
-    `SyncVectorEnv` gives them; every array returned is new.
+    `SyncVectorEnv` gives them; every array that `reset` and `step` return is new.
 
     Autoreset modes (also in `metadata["autoreset_mode"]`):
     - `NEXT_STEP` (default): the step after the end ignores the action and returns the new
@@ -161,17 +161,18 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
     def images(self) -> NDArray[np.uint8]:
         """The whole images of the current episodes, uint8 `(num_envs, height, width[, channels])`.
 
-        For pictures; an agent that looks at them plays another game.
+        For pictures; an agent that looks at them plays another game. A view that cannot be written
+        to: copy it to keep it, the next episodes take its place.
         """
-        return self._episodes.images
+        return read_only(self._episodes.images)
 
     @property
     def belief(self) -> NDArray[np.float64]:
         """Probabilities of the choices for `render` to show, of the classes say, `(num_envs, K)`.
 
-        A row is NaN again after the next glimpse there.
+        Assign all rows at once. A row is NaN again after the next glimpse there.
         """
-        return self._episodes.belief
+        return read_only(self._episodes.belief)
 
     @belief.setter
     def belief(self, probabilities: NDArray[np.floating[Any]]) -> None:

@@ -503,6 +503,12 @@ def test_a_list_of_seeds_has_one_for_each(tiny, seed):
         make(tiny).reset(seed=seed)
 
 
+@pytest.mark.parametrize("seed", [-1, [0, -1, 2], [0, 1.5, 2], "123", 0.5])
+def test_seeds_are_integers_of_at_least_0(tiny, seed):
+    with pytest.raises(ValueError, match=r"seed="):
+        make(tiny).reset(seed=seed)
+
+
 def test_generators_and_seeds_can_be_asked_for_as_in_gymnasiums_own(tiny):
     envs, sync = make(tiny), make_sync(tiny)
     envs.reset(seed=[8, 6, 7])
@@ -548,6 +554,25 @@ def test_without_a_render_mode_there_are_no_pictures(tiny):
     envs = make(tiny)
     envs.reset()
     assert envs.render() is None
+
+
+@pytest.mark.parametrize("name", ["images", "belief"])
+def test_what_is_only_to_be_looked_at_cannot_be_written_to(tiny, name):
+    envs = make(tiny)
+    envs.reset()
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(envs, name)[:] = 0
+
+
+def test_the_observation_after_the_answer_is_the_last_glimpse_once_more(tiny, assert_same):
+    envs = make(tiny, 3, num_glimpses=2, autoreset_mode="Disabled")
+    envs.reset(seed=0)
+    action = {"location": np.full((3, 2), 0.5), "label": np.zeros(3, int)}
+    last, *_ = envs.step(action)
+    after, _, terminated, *_ = envs.step({**action, "location": np.full((3, 2), -1.0)})
+    assert terminated.all()
+    assert_same(after, last)
+    assert not np.shares_memory(after["glimpse"], last["glimpse"])
 
 
 def test_a_belief_is_gone_with_the_next_glimpse_of_its_row(tiny):
