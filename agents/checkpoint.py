@@ -20,6 +20,10 @@ from agents.files import replace_atomically
 DOCUMENT_KEY = "document"
 
 
+class DamagedCheckpointError(ValueError):
+    """A file that is not there, not whole, or not of the kind that is asked for."""
+
+
 def write_checkpoint(
     path: str | os.PathLike[str], tensors: dict[str, Tensor], document: dict[str, Any]
 ) -> None:
@@ -34,26 +38,24 @@ def write_checkpoint(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={DOCUMENT_KEY: json.dumps(document, allow_nan=False)},
     )
-    with replace_atomically(path) as beside, beside.open("wb") as file:
-        file.write(contents)
-        file.flush()
-        os.fsync(file.fileno())  # the move must not be on disk before the contents are
+    with replace_atomically(path) as beside:
+        beside.write_bytes(contents)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Returns the tensors, on the CPU, and the document of a checkpoint.
 
     Raises:
-        ValueError: There is no such file, or it is no checkpoint of this package, or damaged.
+        DamagedCheckpointError: There is no such file, or it is no checkpoint of this package.
     """
     if not Path(path).is_file():
-        raise ValueError(f"there is no checkpoint {str(path)!r}")
+        raise DamagedCheckpointError(f"there is no checkpoint {str(path)!r}")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             document = json.loads((file.metadata() or {})[DOCUMENT_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
-        raise ValueError(
+        raise DamagedCheckpointError(
             f"{str(path)!r} is damaged, or not a checkpoint of this package: {error!r}"
         ) from error
     return tensors, document

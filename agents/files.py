@@ -12,8 +12,8 @@ from pathlib import Path
 def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a path to write to; what was written there then takes the place of `path` at once.
 
-    Whoever reads meanwhile, or after the program was killed, finds the old file or the new one. If
-    the block raises, the old file stays, and nothing else.
+    Whoever reads meanwhile, or after the program was killed or the power failed, finds the old file
+    or the new one. If the block raises, the old file stays, and nothing else.
 
     Args:
         path: The file to make or to replace; its folder is made if need be.
@@ -27,6 +27,8 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield beside
+        with beside.open("r+b") as file:
+            os.fsync(file.fileno())  # the move must not be on disk before the contents are
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

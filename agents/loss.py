@@ -112,7 +112,7 @@ def log_likelihoods(class_logits: Tensor, labels: Tensor) -> Tensor:
         class_logits: `(T, B, K)`.
         labels: int64 `(B,)`.
     """
-    log_softmax = class_logits.detach().float().log_softmax(dim=-1)
+    log_softmax = class_logits.detach().log_softmax(dim=-1)
     true_class = labels.expand(len(class_logits), -1).unsqueeze(-1)
     return log_softmax.gather(-1, true_class).squeeze(-1).clamp(min=LEAST_LOG_LIKELIHOOD)
 

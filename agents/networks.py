@@ -31,6 +31,8 @@ class GlimpseNetwork(nn.Module):
         white_level: What glimpses in [0, 1] are multiplied by.
     """
 
+    octaves: Tensor
+
     def __init__(
         self,
         glimpse_shape: tuple[int, ...],
@@ -43,7 +45,8 @@ class GlimpseNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.white_level = white_level
-        self.octaves = math.pi * 2.0 ** torch.arange(location_frequencies)
+        octaves = math.pi * 2.0 ** torch.arange(location_frequencies)
+        self.register_buffer("octaves", octaves, persistent=False)
         self.what = nn.Linear(math.prod(glimpse_shape), glimpse_hidden_size)
         self.where = nn.Linear(2 + 4 * location_frequencies, location_hidden_size)
         self.output = nn.Linear(glimpse_hidden_size + location_hidden_size, output_size)
@@ -56,7 +59,7 @@ class GlimpseNetwork(nn.Module):
 
     def _waves(self, location: Tensor) -> Tensor:
         """Returns `(x, y)` with their sines and cosines, `(B, 2 + 4 * location_frequencies)`."""
-        angles = (location.unsqueeze(-1) * self.octaves.to(location.device)).flatten(1)
+        angles = (location.unsqueeze(-1) * self.octaves).flatten(1)
         return torch.cat([location, angles.sin(), angles.cos()], dim=-1)
 
 
@@ -232,9 +235,13 @@ class RecurrentAttention(nn.Module):
         return self.location_raster[index]
 
     def class_logits(self, hidden: Tensor) -> Tensor:
-        """Returns unnormalised log-probabilities of the classes, `(..., K)`."""
+        """Returns unnormalised log-probabilities of the classes, `(..., K)`.
+
+        They are float32, also where products are of bfloat16: what is learned from probabilities
+        needs more than three digits of them. So is the baseline.
+        """
         logits: Tensor = self.action_network(hidden)
-        return logits
+        return logits.float()
 
     def baseline(self, hidden: Tensor, log_likelihoods: Tensor | None) -> Tensor:
         """Returns the return to be expected, `(...)`.
@@ -253,4 +260,4 @@ class RecurrentAttention(nn.Module):
             known = log_likelihoods.unsqueeze(-1)
             features = torch.cat([features, known, known.square(), known.exp()], dim=-1)
         baseline: Tensor = self.baseline_network(features)
-        return baseline.squeeze(-1)
+        return baseline.squeeze(-1).float()

@@ -56,11 +56,15 @@ def make_optimiser(
 def clip_gradients(optimiser: Optimizer, max_norm: float) -> Tensor:
     """Clips each group's gradient, so that REINFORCE's noise does not shrink the other's.
 
+    A group without gradients is left alone: its norm would be a zero on the CPU, wherever it is.
+
     Returns:
         The norm of the whole gradient, as it was.
     """
     norms = [
-        nn.utils.clip_grad_norm_(group["params"], max_norm) for group in optimiser.param_groups
+        nn.utils.clip_grad_norm_(group["params"], max_norm)
+        for group in optimiser.param_groups
+        if any(parameter.grad is not None for parameter in group["params"])
     ]
     norm: Tensor = torch.stack(norms).norm()
     return norm

@@ -63,9 +63,10 @@ class Share(NamedTuple):
 
     def mean(self, values: Tensor) -> Tensor:
         """Returns the mean of all processes' values."""
+        total = values.clone()
         if not self.is_whole:
-            dist.all_reduce(values)
-        return values / self.processes
+            dist.all_reduce(total)
+        return total / self.processes
 
     def any(self, value: bool, device: torch.device) -> bool:
         """Returns whether a value is true in any process."""

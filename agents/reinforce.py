@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from agents.checkpoint import read_checkpoint, write_checkpoint
+from agents.checkpoint import DamagedCheckpointError, read_checkpoint, write_checkpoint
 from agents.devices import find_device, find_precision
 from agents.hyperparameters import Device, ReinforceHyperparameters
 from agents.loss import (
@@ -71,6 +71,9 @@ class UpdateMetrics(NamedTuple):
 
 
 Callback = Callable[["Reinforce", UpdateMetrics], bool | None]
+AVERAGE = (
+    "average."  # how names of tensors begin that are the averaged weights, in a training state
+)
 
 
 class Reinforce:
@@ -214,7 +217,9 @@ class Reinforce:
         PyTorch wants one forward pass for each backward pass: here that is a whole rollout.
         """
         is_learned = self.hyperparameters.gaze == "learned"  # else its network has no gradient
-        return DistributedDataParallel(_Rollouts(self), find_unused_parameters=not is_learned)
+        return DistributedDataParallel(
+            _Rollouts(self), find_unused_parameters=not is_learned, broadcast_buffers=False
+        )
 
     def rollout(self, seed: int | None = None) -> Rollout:
         """Plays one episode in every sub-environment, with the gradients that learning needs.
@@ -457,7 +462,9 @@ class Reinforce:
         *,
         device: Device = "auto",
     ) -> Reinforce:
-        """Returns the agent that `save` or `save_training_state` wrote.
+        """Returns the agent that `save` or `save_training_state` wrote, to act, or to learn anew.
+
+        Where it samples, its noise is that of the schedule's end.
 
         Args:
             path: The file.
@@ -465,8 +472,9 @@ class Reinforce:
             device: Where the model is to run.
 
         Raises:
-            ValueError: The file is missing, damaged or no such agent, or the environment has other
-                spaces than those the agent was made for.
+            DamagedCheckpointError: The file is missing, damaged or no such agent.
+            ValueError: There is no such device here, or the environment has other spaces than those
+                the agent was made for.
         """
         tensors, document = read_checkpoint(path)
         agent = cls.__new__(cls)
@@ -483,9 +491,14 @@ class Reinforce:
             )
             weights = {name: tensors[name] for name in agent.network.state_dict()}
             agent.network.load_state_dict(weights)
-            agent.average.module.load_state_dict(weights)
+            averages = {
+                name: tensors.get(f"{AVERAGE}module.{name}", weights[name]) for name in weights
+            }
+            agent.average.module.load_state_dict(averages)
         except (KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"{str(path)!r} does not hold a Reinforce agent: {error!r}") from error
+            raise DamagedCheckpointError(
+                f"{str(path)!r} does not hold a Reinforce agent: {error!r}"
+            ) from error
         agent.location_std = agent._location_std(progress=1.0)
         if env is not None:
             agent.set_env(env)
@@ -507,10 +520,14 @@ class Reinforce:
             for name, value in values.items()
             if value is not None
         }
-        average = {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        average = {f"{AVERAGE}{name}": value for name, value in self.average.state_dict().items()}
         tensors = {**self.network.state_dict(), **optimiser_state}
-        document = {**self._document(), "num_timesteps": self.num_timesteps}
-        write_checkpoint(path, {**tensors, **average}, document)
+        training = {
+            "num_timesteps": self.num_timesteps,
+            "location_std": self.location_std,
+            "precision": str(self._dtype).removeprefix("torch."),
+        }
+        write_checkpoint(path, {**tensors, **average}, {**self._document(), **training})
 
     @classmethod
     def load_training_state(
@@ -522,23 +539,33 @@ class Reinforce:
     ) -> Reinforce:
         """Returns the agent as it was when `save_training_state` wrote it.
 
+        It learns on in the precision it has learned in, whatever `precision="auto"` would choose
+        where it is now.
+
         Raises:
-            ValueError: As `load`, or the file holds a model without its training state.
+            DamagedCheckpointError: As `load`, or the file holds a model without its training state.
+            ValueError: As `load`.
         """
         agent = cls.load(path, env, device=device)
         tensors, document = read_checkpoint(path)
-        if "num_timesteps" not in document:
-            raise ValueError(f"{str(path)!r} holds a model, but not the state of its training")
-        agent.num_timesteps = document["num_timesteps"]
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             if key.startswith("optimiser."):
                 _, index, name = key.split(".", maxsplit=2)
                 state.setdefault(int(index), {})[name] = tensor
+        try:
+            agent.num_timesteps = document["num_timesteps"]
+            agent.location_std = document["location_std"]
+            agent._dtype = find_precision(document["precision"], agent.device)
+            agent.average.load_state_dict(
+                {name: tensors[f"{AVERAGE}{name}"] for name in agent.average.state_dict()}
+            )
+        except KeyError as error:
+            raise DamagedCheckpointError(
+                f"{str(path)!r} holds a model, but not the state of its training: there is no "
+                f"{error}"
+            ) from error
         agent.optimiser.load_state_dict({**agent.optimiser.state_dict(), "state": state})
-        agent.average.load_state_dict(
-            {name: tensors[f"average.{name}"] for name in agent.average.state_dict()}
-        )
         return agent
 
     def _document(self) -> dict[str, Any]:
@@ -597,7 +624,7 @@ def _require_lockstep(terminated: NDArray[np.bool_], truncated: NDArray[np.bool_
 
 def _judge(rollout: Rollout) -> tuple[Tensor, Tensor]:
     """Returns the cross-entropy and the accuracy of `UpdateMetrics`."""
-    logits = rollout.class_logits[-1].detach().float()
+    logits = rollout.class_logits[-1].detach()
     if rollout.labels is None:
         return logits.new_tensor(math.nan), rollout.returns.mean()
     accuracy = (logits.argmax(dim=-1) == rollout.labels).float().mean()

@@ -57,6 +57,15 @@ def test_the_location_network_has_a_learning_rate_of_its_own() -> None:
         torch.testing.assert_close(value.detach(), before[name] - step)
 
 
+def test_a_group_without_gradients_does_not_count_on_any_device() -> None:
+    network = make_network().to("meta")  # as on a GPU: not the device on which torch makes zeros
+    optimiser = make_optimiser(network, name="sgd", momentum=0.0, weight_decay=0.0)
+    for name, parameter in network.named_parameters():
+        if not name.startswith("location_"):
+            parameter.grad = torch.ones_like(parameter)
+    assert clip_gradients(optimiser, max_norm=1.0).device.type == "meta"
+
+
 def test_each_groups_gradient_is_clipped_by_itself() -> None:
     network = make_network()
     optimiser = make_optimiser(network, name="sgd", momentum=0.0, weight_decay=0.0)

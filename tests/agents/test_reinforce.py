@@ -9,7 +9,9 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 
+from agents.devices import find_precision
 from agents.gaze import RandomGaze, WithGaze, center_gaze
+from agents.hyperparameters import Precision
 from agents.loss import attention_loss, log_likelihoods
 from agents.reinforce import Reinforce, UpdateMetrics
 from ram_env import CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
@@ -508,6 +510,15 @@ def test_products_of_bfloat16_give_nearly_what_float32_gives(
     torch.testing.assert_close(weights_of(rounded), weights_of(exact), rtol=0, atol=3e-3)
 
 
+@pytest.mark.parametrize("loss", ["hybrid", "reinforce"])
+def test_only_the_products_are_of_bfloat16(tiny_env: GlimpseVectorEnv, loss: str) -> None:
+    agent = Reinforce(tiny_env, precision="bfloat16", loss=loss, **SMALL)
+    with torch.autocast("cpu", torch.bfloat16):
+        rollout = agent.rollout(seed=0)
+    assert rollout.class_logits.dtype == rollout.baselines.dtype == torch.float32
+    assert rollout.log_probs.dtype == torch.float32
+
+
 def test_acting_is_in_float32_whatever_was_learned_in(tiny_env: GlimpseVectorEnv) -> None:
     observation, _ = tiny_env.reset(seed=0)
     exact = Reinforce(tiny_env, **SMALL).predict(observation, deterministic=True)
@@ -609,6 +620,41 @@ def test_learning_on_from_a_training_state_is_learning_without_a_break(
     on = {"reset_num_timesteps": False, "schedule_timesteps": 120}
     assert metrics_of(agent, 5, **on) == metrics_of(resumed, 5, **on)
     assert torch.equal(weights_of(agent), weights_of(resumed))
+
+
+def test_a_training_state_acts_and_samples_as_the_agent_did(
+    tiny_env: GlimpseVectorEnv, tmp_path: Path
+) -> None:
+    path = tmp_path / "state.safetensors"
+    agent = Reinforce(tiny_env, averaging=0.9, location_std=0.2, final_location_std=0.1, **SMALL)
+    agent.learn(24, schedule_timesteps=48)  # the second of its two updates is a quarter of the way
+    agent.save_training_state(path)
+    to_act, to_learn_on = Reinforce.load(path), Reinforce.load_training_state(path, tiny_env)
+    observation, _ = tiny_env.reset(seed=0)
+    expected = agent.class_probabilities(observation)
+    np.testing.assert_array_equal(to_act.class_probabilities(observation), expected)
+    np.testing.assert_array_equal(to_learn_on.class_probabilities(observation), expected)
+    assert to_act.location_std == 0.1
+    assert to_learn_on.location_std == agent.location_std == pytest.approx(0.175)
+
+
+def test_learning_on_elsewhere_keeps_its_precision(
+    tiny_env: GlimpseVectorEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def machine_for(automatic: torch.dtype) -> None:
+        def find(precision: Precision, device: torch.device) -> torch.dtype:
+            return automatic if precision == "auto" else find_precision(precision, device)
+
+        monkeypatch.setattr("agents.reinforce.find_precision", find)
+
+    path = tmp_path / "state.safetensors"
+    machine_for(torch.bfloat16)
+    agent = Reinforce(tiny_env, precision="auto", **SMALL).learn(24)
+    agent.save_training_state(path)
+    machine_for(torch.float32)
+    resumed = Reinforce.load_training_state(path, tiny_env)
+    on = {"reset_num_timesteps": False}
+    assert metrics_of(agent, 5, **on) == metrics_of(resumed, 5, **on)
 
 
 def test_a_model_alone_is_no_training_state(tiny_env: GlimpseVectorEnv, tmp_path: Path) -> None:
