@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from agents.checkpoint import DamagedCheckpointError
 from experiments.config import TrainConfig
 from experiments.reinforce_trainer import ReinforceTrainer
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, numbered
 from experiments.saved_agents import require_sb3
 from experiments.trainer import Trainer
 
@@ -25,16 +25,29 @@ def find_trainer(config: TrainConfig) -> type[Trainer]:
 def go_on_or_start(folder: Path, config: TrainConfig) -> Trainer:
     """Returns a trainer that goes on with the run in a folder, or starts it if it is not there.
 
-    For runs that others start, and start again where their process has died; what cannot be gone on
-    with, or is another run, is begun anew.
+    For runs that others start, and start again where their process has died. What is there but is
+    damaged, or another run, is set aside under another name.
+
+    Raises:
+        ValueError: The run cannot be gone on with, or begun, here: there is no such GPU, or no such
+            data. Nothing is changed.
     """
     trainer_of = find_trainer(config)
-    if RunFolder(folder).config.exists():
+    if _holds(folder, config):
         try:
-            run = RunFolder.open(folder)
-            if run.read_config() == config:
-                return trainer_of.resume(run)
-        except ValueError:  # damaged
+            return trainer_of.resume(RunFolder.open(folder))
+        except DamagedCheckpointError:
             pass
-    shutil.rmtree(folder, ignore_errors=True)
-    return trainer_of.start(RunFolder.create(folder, name=folder.name, config=config), config)
+    agent = trainer_of.new_agent(config)
+    if folder.exists():
+        names = numbered(folder.with_name(f"{folder.name}-set-aside"))
+        folder.rename(next(path for path in names if not path.exists()))
+    return trainer_of(RunFolder.create(folder, name=folder.name, config=config), config, agent)
+
+
+def _holds(folder: Path, config: TrainConfig) -> bool:
+    """Returns whether a folder holds a run of this configuration."""
+    try:
+        return RunFolder.open(folder).read_config() == config
+    except ValueError:
+        return False

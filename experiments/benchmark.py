@@ -35,13 +35,12 @@ from experiments.contenders import (
     find_contender,
 )
 from experiments.evaluate import evaluate, evaluation_env, wilson_interval
-from experiments.launcher import Place, Progress, Report, last_line, launch
+from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line, launch
 from experiments.presets import find_preset
 from experiments.render import draw_gaze, gaze_centres, mean_image
 from experiments.run_folder import read_json, write_json
 from ram_env.validation import require_integer
 
-SOME_FAILED = 1
 FAILURE = "failure.txt"
 # A cell's environment steps by the second, on two cores: for the estimate, until the benchmark has
 # finished cells of its own to go by.

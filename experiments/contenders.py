@@ -236,7 +236,7 @@ def _train_run(cell: Cell, folder: Path) -> Trained:
     curve = _Curve(folder / "curve.json")
     for row in trainer.rows[len(curve.points) :]:  # an epoch that was not noted any more
         curve.on_epoch(row)
-    if len(trainer.rows) < config.epochs:
+    if not trainer.is_finished:
         trainer.train(curve)
     return Trained(
         agent=load_best(trainer.run),

@@ -22,6 +22,7 @@ Job = TypeVar("Job")
 Progress: TypeAlias = dict[str, float]
 Report: TypeAlias = Callable[[Progress], None]
 Run: TypeAlias = Callable[[Job, Report], None]
+SOME_FAILED = 1  # what a command exits with if a job has failed and the others are done
 
 
 class Jobs(Protocol[Job]):

@@ -54,7 +54,12 @@ def launch_on_ray(jobs: Jobs[Job], run: Run[Job], place: Place) -> None:
             logging_level=logging.CRITICAL,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ValueError(f"--cluster {place.cluster} cannot be reached: {error}") from error
+        what = (
+            "Ray cannot be started here"
+            if address is None
+            else f"--cluster {address} cannot be reached"
+        )
+        raise ValueError(f"{what}: {error}") from error
     try:
         room = int(ray.cluster_resources().get("CPU", 1) // threads)  # type: ignore[no-untyped-call]
         _tune(jobs, run, threads, place.gpus, place.workers or max(1, room))

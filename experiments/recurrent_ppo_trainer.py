@@ -12,6 +12,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
+from agents.checkpoint import DamagedCheckpointError
 from agents.devices import find_device
 from agents.files import replace_atomically
 from agents.recurrent_ppo import learning_environments, make_recurrent_ppo
@@ -45,10 +46,13 @@ class RecurrentPPOTrainer(Trainer):
     def read_training_state(cls, path: Path, config: TrainConfig) -> RecurrentPPO:
         """See `Trainer.read_training_state`."""
         env = learning_environments(training_env(config, AutoresetMode.SAME_STEP))
+        device = find_device(config.agent.device)
         try:
-            agent = RecurrentPPO.load(path, env, device=find_device(config.agent.device))
+            agent = RecurrentPPO.load(path, env, device=device)
         except (BadZipFile, EOFError, KeyError, ValueError) as error:
-            raise ValueError(f"{str(path)!r} is damaged, or not SB3's: {error!r}") from error
+            raise DamagedCheckpointError(
+                f"{str(path)!r} is damaged, or not SB3's: {error!r}"
+            ) from error
         seeds = np.random.SeedSequence([config.agent.seed, agent.num_timesteps])
         agent.set_random_seed(int(seeds.generate_state(1)[0]) >> 1)
         return agent
@@ -106,7 +110,7 @@ class _Epochs(BaseCallback):
             self._sums[name] += float(values[name])
         self._progress.on_update(values["train/loss"], self._rewards / max(1, self._episodes))
         trainer = self._trainer
-        if self.num_timesteps >= (len(trainer.rows) + 1) * trainer.timesteps_per_epoch:
+        if trainer.epochs_learned > (trainer.rows[-1]["epoch"] if trainer.rows else 0):
             trainer.finish_epoch(self._epoch(), self._progress)
 
     def _epoch(self) -> dict[str, float]:

@@ -27,9 +27,10 @@ class LearnsByReinforce(EpochTrainer):
 
     def learn_epochs(self, progress: Progress) -> None:
         """See `EpochTrainer.learn_epochs`."""
-        while len(self.rows) < self.epochs:
+        while not self.is_finished:
+            epochs_before = self.epochs_learned
             learned = self._learn_epoch(progress)
-            if self.agent.num_timesteps < (len(self.rows) + 1) * self.timesteps_per_epoch:
+            if self.epochs_learned == epochs_before:
                 # Stopped within the epoch, here or in a process that learns together with this.
                 self.stop_signal = self.stop_signal or signal.SIGTERM
                 return

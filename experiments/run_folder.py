@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,7 +72,7 @@ class RunFolder:
         Raises:
             ValueError: The folder holds a run, or something else, already.
         """
-        path = path or _unused(RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+        path = path or _make_new(RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
         run = cls(path, config.agent.checkpoint_suffix)
         run.require_unused()
         run.path.mkdir(parents=True, exist_ok=True)
@@ -136,10 +138,17 @@ def _number(text: str) -> float:
     return int(text) if text.isdecimal() else float(text)
 
 
-def _unused(path: Path) -> Path:
-    """Returns the path, with a number behind it if there is something already."""
-    return next(
-        candidate
-        for candidate in (path, *(Path(f"{path}-{number}") for number in range(2, os.getpid() + 3)))
-        if not candidate.exists()
-    )
+def numbered(path: Path) -> Iterator[Path]:
+    """Yields the path, and then with a number behind it, from 2 on."""
+    yield path
+    for number in count(2):
+        yield path.with_name(f"{path.name}-{number}")
+
+
+def _make_new(path: Path) -> Path:
+    """Makes a folder that was not there, also if others do the same at this moment."""
+    for candidate in numbered(path):
+        with suppress(FileExistsError):
+            candidate.mkdir(parents=True)
+            return candidate
+    raise AssertionError("there is always another number")

@@ -22,6 +22,7 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -44,6 +45,7 @@ Point: TypeAlias = dict[str, Value]
 KEYS = {"preset", "agent", "space"}
 RANGE_KEYS = ("low", "high", "log")
 SEED = "agent.seed"
+MOST_TRIED = 1000
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class Space:
 
     def config_at(self, point: Mapping[str, Value]) -> TrainConfig:
         """Returns the configuration of a point; a ValueError if there can be none."""
-        config, kinds = self.base, field_types(self.base)
-        for name, value in point.items():
-            decoded = json.loads(str(value)) if _is_tuple(kinds[name]) else value
-            config = _replaced(config, name.split("."), decoded)
+        kinds = field_types(self.base)
+        values = {
+            name: json.loads(str(value)) if _is_tuple(kinds[name]) else value
+            for name, value in point.items()
+        }
+        config: TrainConfig = _replaced(self.base, values)
         return config
 
     def grid(self) -> Iterator[Point]:
@@ -145,11 +149,22 @@ def field_types(config: Any) -> dict[str, Any]:
     return found
 
 
-def _replaced(config: Any, path: list[str], value: Any) -> Any:
-    """Returns a configuration with another value in one place."""
-    name, *rest = path
-    inner = _replaced(getattr(config, name), rest, value) if rest else value
-    return dataclasses.replace(config, **{name: inner})
+def _replaced(config: Any, values: Mapping[str, Any]) -> Any:
+    """Returns a configuration with other values by dotted name, all put there at once.
+
+    One after another, what is between could be none that is allowed.
+    """
+    changes: dict[str, Any] = {}
+    within: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        first, _, rest = name.partition(".")
+        if rest:
+            within.setdefault(first, {})[rest] = value
+        else:
+            changes[first] = value
+    for first, inner in within.items():
+        changes[first] = _replaced(getattr(config, first), inner)
+    return dataclasses.replace(config, **changes)
 
 
 def _distribution(name: str, values: object, kind: Any) -> BaseDistribution:
@@ -246,18 +261,34 @@ def _in_words(kind: Any) -> str:
 
 
 def _require_possible(space: Space) -> None:
-    """Raises a ValueError where a choice or an end of a range makes no run.
+    """Raises a ValueError where a choice or an end of a range makes no run, whatever the others.
 
-    Each is tried alone: what two of them make together is for the trial that has them to say.
+    What makes none with some of the others is for the trial that has them to say.
     """
     for name, distribution in space.fields.items():
         for value in _extremes(distribution):
             try:
-                config = space.config_at({name: value})
+                config = _possible_config(space, name, value)
                 if name.startswith("task."):
                     evaluation_env(config.task, "val", **config.agent.env_options)
             except (ValueError, TypeError) as error:
                 raise ValueError(f"space.{name}={value!r} makes no run: {error}") from error
+
+
+def _possible_config(space: Space, name: str, value: Value) -> TrainConfig:
+    """Returns a configuration with that value: the base's or, if there is none, with the others'.
+
+    Raises:
+        ValueError: There is none among the first `MOST_TRIED`, with what the base has against it.
+    """
+    try:
+        return space.config_at({name: value})
+    except (ValueError, TypeError):
+        others = {key: _extremes(field) for key, field in space.fields.items() if key != name}
+        for values in itertools.islice(itertools.product(*others.values()), MOST_TRIED):
+            with suppress(ValueError, TypeError):
+                return space.config_at({name: value, **dict(zip(others, values, strict=True))})
+        raise
 
 
 def _extremes(distribution: BaseDistribution) -> tuple[Value, ...]:

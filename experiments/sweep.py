@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from agents.files import replace_atomically
 from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
-from experiments.launcher import Place, Progress, Report, last_line, launch
+from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line, launch
 from experiments.run_folder import RunFolder, read_json, write_json
 from experiments.space import SEED, Point, Space, read_space
 from experiments.sweep_results import Result, as_markdown, write_results
@@ -134,7 +134,7 @@ def run_trial(trial: Trial, report: Report) -> None:
         progress = _Reports(config.agent.seed, report)
         for row in trainer.rows:  # those that nobody heard of, as the process died, among them
             progress.on_epoch(row)
-        if len(trainer.rows) < config.epochs:
+        if not trainer.is_finished:
             trainer.train(progress)
 
 
@@ -374,6 +374,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if sweep.failed:
         numbers = ", ".join(map(str, sweep.failed))
         print(f"failed, see trials/*/failure.txt: {numbers}", file=sys.stderr)
+        sys.exit(SOME_FAILED)
 
 
 if __name__ == "__main__":

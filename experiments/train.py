@@ -86,7 +86,7 @@ class ProgressBar:
 
     def _name_epoch(self) -> None:
         epochs = self._trainer.epochs
-        self._bar.set_description(f"epoch {min(len(self._trainer.rows) + 1, epochs)}/{epochs}")
+        self._bar.set_description(f"epoch {min(self._trainer.epochs_learned + 1, epochs)}/{epochs}")
 
 
 class Tested(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 from gymnasium.vector import AutoresetMode
 from torch.utils.tensorboard import SummaryWriter
 
+from agents.checkpoint import DamagedCheckpointError
 from agents.processes import Share
 from experiments.config import TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
@@ -46,6 +47,9 @@ class EpochTrainer(ABC):
     Attributes:
         rows: The metrics of the whole epochs so far.
         stop_signal: Set it to make training stop after the current update.
+
+    Raises:
+        DamagedCheckpointError: The metrics in the folder are not those of the agent's training.
     """
 
     def __init__(
@@ -64,9 +68,14 @@ class EpochTrainer(ABC):
         self.timesteps_per_epoch = timesteps_per_epoch
         self.stop_signal: signal.Signals | None = None
         # Rows beyond the training state are of an epoch that will be repeated.
-        self.rows = [
-            row for row in run.read_metrics() if row["timesteps"] <= self.agent.num_timesteps
-        ]
+        self.rows = [row for row in run.read_metrics() if row["timesteps"] <= agent.num_timesteps]
+        last = self.rows[-1]["timesteps"] if self.rows else 0
+        if last != agent.num_timesteps:
+            raise DamagedCheckpointError(
+                f"{run.metrics} ends at timestep {last:.0f}, the training state beside it at "
+                f"{agent.num_timesteps}: rows are lost, and with them which model is the best; "
+                "put the file back, or begin a new run"
+            )
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -89,13 +98,26 @@ class EpochTrainer(ABC):
         """How many environment steps all epochs have."""
         return self.epochs * self.timesteps_per_epoch
 
+    @property
+    def epochs_learned(self) -> int:
+        """How many whole epochs the agent has learned from."""
+        learned: int = self.agent.num_timesteps // self.timesteps_per_epoch
+        return learned
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to learn."""
+        return self.epochs_learned >= self.epochs
+
     def train(self, progress: Progress) -> None:
         """Trains the epochs that are left, or until `stop_signal` is set."""
         self._epoch_began = time.perf_counter()
         if not Share.of_this_process().is_first:
             self.learn_epochs(progress)
             return
-        with SummaryWriter(str(self.run.tensorboard), purge_step=len(self.rows) + 1) as self._board:
+        with SummaryWriter(
+            str(self.run.tensorboard), purge_step=self.epochs_learned + 1
+        ) as self._board:
             self.learn_epochs(progress)
 
     def finish_epoch(self, learned: dict[str, float], progress: Progress) -> None:
@@ -106,8 +128,8 @@ class EpochTrainer(ABC):
             progress: Who is told.
         """
         seconds = time.perf_counter() - self._epoch_began
-        epoch = self.agent.num_timesteps // self.timesteps_per_epoch
-        row = {"epoch": epoch, "timesteps": self.agent.num_timesteps, **learned, **self.validate()}
+        done = {"epoch": self.epochs_learned, "timesteps": self.agent.num_timesteps}
+        row = {**done, **learned, **self.validate()}
         self.rows.append(row)
         if Share.of_this_process().is_first:
             self._write_epoch(learned["episodes"] / seconds)
@@ -160,7 +182,8 @@ class Trainer(EpochTrainer):
         """Returns the agent as it was when its training state was written.
 
         Raises:
-            ValueError: The file is damaged.
+            DamagedCheckpointError: The file is not such a state.
+            ValueError: It cannot be gone on with here: there is no such GPU, or no such data.
         """
 
     @classmethod
@@ -173,7 +196,8 @@ class Trainer(EpochTrainer):
         """Returns a trainer that goes on after the last whole epoch of a run.
 
         Raises:
-            ValueError: The folder's configuration or training state is damaged.
+            DamagedCheckpointError: The training state, or the metrics beside it, are not whole.
+            ValueError: The configuration is damaged, or the run cannot be gone on with here.
         """
         config = run.read_config()
         if not run.latest.exists():  # stopped within the first epoch

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,28 @@ def test_a_point_changes_its_fields_and_no_other() -> None:
     config = space.config_at({"agent.core": "lstm", "batch_size": 2})
     expected = dataclasses.replace(BASE.agent, core="lstm")
     assert config == dataclasses.replace(BASE, agent=expected, batch_size=2)
+
+
+REWARD_ALONE = {
+    "agent.loss": "reinforce",
+    "agent.location_return": "reward",
+    "agent.baseline": "uninformed",
+}
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations(REWARD_ALONE)))
+def test_what_is_only_allowed_together_is_put_there_together(names: tuple[str, ...]) -> None:
+    space = parse_space(BASE, {name: [REWARD_ALONE[name]] for name in names})
+    (point,) = space.grid()
+    expected = dataclasses.replace(
+        BASE.agent, loss="reinforce", location_return="reward", baseline="uninformed"
+    )
+    assert space.config_at(point).agent == expected
+
+
+def test_a_choice_that_some_of_the_others_allow_is_allowed() -> None:
+    fields = {name: [getattr(BASE.agent, name[6:]), value] for name, value in REWARD_ALONE.items()}
+    assert len(list(parse_space(BASE, fields).grid())) == 8
 
 
 def test_a_grid_is_every_combination_once() -> None:

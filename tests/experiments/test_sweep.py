@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from experiments import sweep as sweep_module
 from experiments import train
 from experiments.config import TrainConfig
-from experiments.launcher import Place, Report, launch
+from experiments.launcher import SOME_FAILED, Place, Report, launch
 from experiments.presets import find_preset
 from experiments.run_folder import write_json
 from experiments.space import read_space
@@ -257,11 +257,13 @@ def test_a_trial_that_raises_is_reported_and_the_rest_goes_on(
     monkeypatch.setattr(sweep_module, "run_trial", run)
     monkeypatch.setattr(Result, "val_accuracy", 0.5)
     folder = tmp_path / "sweep"
-    sweep(space, folder, search="random", trials=3)
+    with pytest.raises(SystemExit, match=str(SOME_FAILED)):
+        sweep(space, folder, search="random", trials=3)
     assert [row["state"] for row in trials(folder)] == ["done", "failed", "done"]
     assert "no such luck" in (folder / "trials" / "1" / "failure.txt").read_text()
     assert "trial 1: failed: RuntimeError: no such luck" in capsys.readouterr().err
-    sweep(space, folder, search="random", trials=3, resume=True)  # it has ended, so it stays
+    with pytest.raises(SystemExit):
+        sweep(space, folder, search="random", trials=3, resume=True)  # it has ended, so it stays
     assert [row["state"] for row in trials(folder)] == ["done", "failed", "done"]
 
 

@@ -13,6 +13,7 @@ import torch
 
 from experiments.config import TaskConfig, TrainConfig
 from experiments.presets import PRESETS
+from experiments.run_folder import RunFolder
 from experiments.train import _defaults, main
 
 NUM_GLIMPSES = 3
@@ -301,6 +302,23 @@ def test_a_damaged_training_state_is_named(tiny_options: list[str], tmp_path: Pa
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"latest\.safetensors.*damaged"):
         main(["--resume", str(run)])
+
+
+def test_metrics_that_lack_epochs_are_named(tiny_options: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main([*tiny_options, "--epochs", "2", "--run-dir", str(run)])
+    metrics = run / "metrics.csv"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(ValueError, match=r"metrics\.csv ends at timestep 825.* at 1650.*put the"):
+        main(["--resume", str(run)])
+
+
+def test_runs_begun_in_the_same_second_have_folders_of_their_own(
+    tiny_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [RunFolder.create(None, name="fglab", config=tiny_config) for _ in range(3)]
+    assert len({run.path for run in runs}) == 3
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from experiments.algorithms import go_on_or_start
+from experiments.config import TrainConfig
+
+
+class Silent:
+    def on_update(self, loss: float, reward: float) -> None:
+        pass
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        pass
+
+
+@pytest.fixture
+def run(tiny_config: TrainConfig, tmp_path: Path) -> Path:
+    """The folder of a run that is finished."""
+    go_on_or_start(tmp_path / "run", tiny_config).train(Silent())
+    return tmp_path / "run"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_a_run_is_gone_on_with(run: Path, tiny_config: TrainConfig) -> None:
+    before = contents(run)
+    assert go_on_or_start(run, tiny_config).is_finished
+    assert contents(run) == before
+
+
+def test_a_run_that_cannot_be_gone_on_with_here_is_left_as_it_is(
+    run: Path, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(run)
+    data = Path(tiny_config.task.dataset)
+    data.rename(data.with_suffix(".gone"))
+    try:
+        with pytest.raises(ValueError, match="tiny"):
+            go_on_or_start(run, tiny_config)
+    finally:
+        data.with_suffix(".gone").rename(data)
+    assert contents(run) == before
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("file", ["config.json", "metrics.csv", "checkpoints/latest.safetensors"])
+def test_a_damaged_run_is_set_aside_and_begun_anew(
+    run: Path, tiny_config: TrainConfig, file: str
+) -> None:
+    (run / file).write_bytes((run / file).read_bytes()[:100])
+    damaged = contents(run)
+    trainer = go_on_or_start(run, tiny_config)
+    assert trainer.rows == []
+    assert trainer.agent.num_timesteps == 0
+    assert contents(run.with_name("run-set-aside")) == damaged
+
+
+def test_another_run_is_set_aside_not_overwritten(run: Path, tiny_config: TrainConfig) -> None:
+    before = contents(run)
+    other = dataclasses.replace(tiny_config, epochs=tiny_config.epochs + 1)
+    assert not go_on_or_start(run, other).is_finished
+    go_on_or_start(run, tiny_config)
+    assert contents(run.with_name("run-set-aside")) == before
+    assert run.with_name("run-set-aside-2").is_dir()
