@@ -23,7 +23,6 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from agents.files import replace_atomically
 from agents.full_image import NETWORKS
 from experiments.benchmark_plots import plot_gaze_maps, plot_glimpse_curves, plot_learning_curves
 from experiments.config import TrainConfig
@@ -38,7 +37,7 @@ from experiments.evaluate import evaluate, evaluation_env, wilson_interval
 from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line, launch
 from experiments.presets import find_preset
 from experiments.render import draw_gaze, gaze_centres, mean_image
-from experiments.run_folder import read_json, write_json
+from experiments.run_folder import read_json, write_json, write_text
 from ram_env.validation import require_integer
 
 FAILURE = "failure.txt"
@@ -240,7 +239,7 @@ class Benchmark:
         """Says how a cell ended, and keeps why it failed."""
         if failure is not None:
             self.failed.append(job)
-            _write(self.folder_of(job) / FAILURE, failure)
+            write_text(self.folder_of(job) / FAILURE, failure)
             print(f"{self._name(job)} failed: {last_line(failure)}", file=sys.stderr)
         elif (result := self.result_of(job)) is not None:
             error_rate = 1 - result["accuracy"]
@@ -266,8 +265,8 @@ class Benchmark:
         rows = self.rows()
         if not rows:
             return
-        _write(self.folder / "table.md", as_markdown(rows))
-        _write(self.folder / "table.csv", as_csv(rows))
+        write_text(self.folder / "table.md", as_markdown(rows))
+        write_text(self.folder / "table.csv", as_csv(rows))
         for task in dict.fromkeys(cell.task for cell in self.cells):
             results: dict[str, list[dict[str, Any]]] = {}
             for cell in self.cells:
@@ -384,11 +383,6 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writerow(Row._fields)
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    with replace_atomically(path) as beside:
-        beside.write_text(text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

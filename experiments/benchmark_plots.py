@@ -15,6 +15,7 @@ from experiments.plots import (
     begin_chart,
     draw_heat,
     draw_mean_image,
+    errors_to_draw,
     new_figure,
     save_figure,
     use_log_scale,
@@ -29,7 +30,6 @@ WIDTH, HEIGHT = 9.4, 4.4  # inches
 SHADE = 0.18
 MAP_SIDE = 1.15  # inches
 NAME_WIDTH = 0.9  # of the agents, at the left of their maps
-LOWEST_ERROR = 0.1  # percent: where a logarithmic axis puts 0
 
 
 def plot_learning_curves(results: Results, path: str | os.PathLike[str]) -> None:
@@ -55,7 +55,7 @@ def plot_learning_curves(results: Results, path: str | os.PathLike[str]) -> None
             length = min(len(curve) for curve in curves)
             points = np.array([[point[column] for point in curve[:length]] for curve in curves])
             accuracies = [[point["val_accuracy"] for point in curve[:length]] for curve in curves]
-            _draw_seeds(axes, points.mean(axis=0), _errors(accuracies), agent, colour)
+            _draw_seeds(axes, points.mean(axis=0), errors_to_draw(accuracies), agent, colour)
     _finish(by_steps, by_seconds)
     by_steps.set_xlim(left=0)
     by_steps.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -74,7 +74,7 @@ def plot_glimpse_curves(results: Results, path: str | os.PathLike[str]) -> None:
     begin_chart(axes, ylabel="test error (%)")
     axes.set_xlabel("glimpses taken")
     for agent, seeds, colour in _coloured(results):
-        errors = _errors([result["accuracy_after_glimpses"] for result in seeds])
+        errors = errors_to_draw([result["accuracy_after_glimpses"] for result in seeds])
         _draw_seeds(axes, np.arange(1.0, errors.shape[1] + 1), errors, agent, colour)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes)
@@ -109,10 +109,6 @@ def plot_gaze_maps(
 def _coloured(results: Results) -> Iterator[tuple[str, Sequence[dict[str, Any]], str]]:
     for number, (agent, seeds) in enumerate(results.items()):
         yield agent, seeds, COLOURS[number % len(COLOURS)]
-
-
-def _errors(accuracies: Sequence[Sequence[float]]) -> Floats:
-    return np.maximum(100 * (1 - np.array(accuracies, np.float64)), LOWEST_ERROR)
 
 
 def _draw_seeds(axes: Axes, points: Floats, errors: Floats, name: str, colour: str) -> None:

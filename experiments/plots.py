@@ -20,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from agents.files import replace_atomically
 from ram_env.rendering import SCALE_COLOURS
@@ -77,7 +77,7 @@ _COARSE_LOG_TICKS = (1,)
 _MAX_FINE_LOG_SPAN = 500.0  # beyond that factor, ticks at powers of ten are enough
 _LOG_PADDING = 1.25
 _MIN_LOG_SPAN = 6.0  # a factor: with less, small changes look large and round ticks run out
-_ERROR_FLOOR = 0.01  # per cent; no error at all would not be on a logarithmic axis
+_LOWEST_ERROR = 0.01  # per cent: where a logarithmic axis puts no error at all
 
 _MAX_COLUMNS = 4
 _MAX_PANEL_WIDTH = 4.0
@@ -196,26 +196,32 @@ def _draw_other_terms(axes: Axes, history: History) -> None:
 
 
 def _draw_errors(axes: Axes, history: History) -> None:
-    train, val = (100 * (1 - _column(history, f"{split}_accuracy")) for split in ("train", "val"))
-    shown_train, shown_val = np.maximum(train, _ERROR_FLOOR), np.maximum(val, _ERROR_FLOOR)
+    accuracies = {split: _column(history, f"{split}_accuracy") for split in ("train", "val")}
+    shown_train, shown_val = (errors_to_draw(accuracies[split]) for split in ("train", "val"))
     _begin_epochs(axes, history, ylabel="wrong answers (%)")
     axes.set_xlabel("epoch")
     use_log_scale(axes, np.concatenate([shown_train, shown_val]))
     _draw_line(axes, history, shown_train, "training", _TRAIN)
     _draw_line(axes, history, shown_val, "validation", _VAL)
-    _mark_best(axes, history, val)
+    _mark_best(axes, history, accuracies["val"])
 
 
-def _mark_best(axes: Axes, history: History, errors: Floats) -> None:
+def errors_to_draw(accuracies: ArrayLike) -> Floats:
+    """Returns errors in per cent for a logarithmic axis, on which there is no 0."""
+    return np.maximum(100 * (1 - np.asarray(accuracies, np.float64)), _LOWEST_ERROR)
+
+
+def _mark_best(axes: Axes, history: History, accuracies: Floats) -> None:
     """Puts a ring around the first epoch with the fewest errors, and what it is into the title."""
-    if not np.isfinite(errors).any():
+    if not np.isfinite(accuracies).any():
         _write_title(axes, "Error", "no validation", _MUTED)
         return
-    best = int(np.nanargmin(errors))
+    best = int(np.nanargmax(accuracies))
     epoch = history[best]["epoch"]
-    note = f"best validation: {errors[best]:.2f} % in epoch {epoch:.0f}"
+    note = f"best validation: {100 * (1 - accuracies[best]):.2f} % in epoch {epoch:.0f}"
     _write_title(axes, "Error", note, _VAL)
-    (ring,) = axes.plot([epoch], [max(errors[best], _ERROR_FLOOR)], "o", color=_VAL, clip_on=False)
+    lowest = errors_to_draw(accuracies[best])
+    (ring,) = axes.plot([epoch], [lowest], "o", color=_VAL, clip_on=False)
     ring.set(markersize=_BEST_MARK_SIZE, markeredgewidth=_LINE_WIDTH, fillstyle="none")
 
 

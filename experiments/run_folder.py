@@ -116,10 +116,15 @@ class RunFolder:
             writer.writerows(rows)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all."""
+    with replace_atomically(path) as beside:
+        beside.write_text(text)
+
+
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Writes strict JSON, whole or not at all."""
-    with replace_atomically(path) as beside:
-        beside.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

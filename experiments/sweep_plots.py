@@ -15,14 +15,19 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from experiments.plots import begin_chart, new_figure, save_figure, use_log_scale
+from experiments.plots import (
+    begin_chart,
+    errors_to_draw,
+    new_figure,
+    save_figure,
+    use_log_scale,
+)
 
 Floats = NDArray[np.float64]
 
 WIDTH, HEIGHT = 9.4, 4.4  # inches
 BAR_HEIGHT = 0.42
 MARGIN = 1.1
-LOWEST_ERROR = 0.1  # percent: where a logarithmic axis puts 0
 # Dark for few errors; without the palest colours, which white hides.
 COLOURS = colormaps["viridis"].resampled(256)
 PALEST = 0.9
@@ -45,7 +50,7 @@ def plot_parallel(
         accuracies: The validation accuracy of every trial.
         path: The file to make or to replace.
     """
-    errors = _errors(accuracies)
+    errors = errors_to_draw(accuracies)
     figure = new_figure(max(WIDTH, 1.6 * (len(points) + 1)), HEIGHT)
     axes = figure.subplots()
     for side in axes.spines.values():
@@ -112,7 +117,7 @@ def plot_curves(curves: Mapping[str, Sequence[float]], path: str | os.PathLike[s
     begin_chart(axes, ylabel="validation error (%)")
     axes.set_xlabel("epoch")
     best, *others = curves
-    lines = {name: _errors(curve) for name, curve in curves.items()}
+    lines = {name: errors_to_draw(curve) for name, curve in curves.items()}
     for number, name in enumerate([*reversed(others), best]):
         is_best = name == best
         label = f"{best}, the best" if is_best else "the others" if number == 0 else None
@@ -212,7 +217,3 @@ def _short(name: str) -> str:
     name = name.removeprefix("agent.")
     middle = name.rfind("_", 0, len(name) // 2 + 4)
     return name if middle <= 0 or len(name) < 12 else f"{name[: middle + 1]}\n{name[middle + 1 :]}"
-
-
-def _errors(accuracies: Sequence[float]) -> Floats:
-    return np.maximum(100 * (1 - np.array(accuracies, np.float64)), LOWEST_ERROR)

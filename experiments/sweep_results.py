@@ -15,8 +15,7 @@ import optuna
 from optuna.trial import TrialState
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.files import replace_atomically
-from experiments.run_folder import write_json
+from experiments.run_folder import write_json, write_text
 from experiments.space import SEED, Point, Space
 from experiments.sweep_plots import plot_curves, plot_importances, plot_parallel
 
@@ -130,8 +129,8 @@ def write_results(
         study: Optuna's record of it.
         results: What every trial has come to.
     """
-    _write(folder / "trials.csv", as_csv(space, results))
-    _write(folder / "table.md", as_markdown(space, results))
+    write_text(folder / "trials.csv", as_csv(space, results))
+    write_text(folder / "table.md", as_markdown(space, results))
     done = [result for result in ranked(results) if result.state is TrialState.COMPLETE]
     trained = [result for result in ranked(results) if result.epochs]
     if trained:
@@ -169,8 +168,3 @@ def write_tensorboard(folder: Path, results: Sequence[Result]) -> None:
 def _searched(space: Space) -> list[str]:
     """Returns the fields that take more than one value."""
     return [name for name, values in space.fields.items() if not values.single()]
-
-
-def _write(path: Path, text: str) -> None:
-    with replace_atomically(path) as beside:
-        beside.write_text(text)

@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ram_env.action_formats import NO_ANSWER
+
 __all__ = ["SCALE_COLOURS", "Verdict", "render_frame", "render_text"]
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -106,7 +108,6 @@ _BAR_TO_ROW = 0.64
 
 _MAX_CLASSES = 20  # of more, only the top ones are shown
 _TOP_CLASSES = 10
-_NO_ANSWER = -1
 
 _TEXT_COLUMNS = 80
 _TEXT_ROWS = 40
@@ -286,7 +287,7 @@ def _verdict(label: int | None, prediction: int | None) -> str:
     """Returns the answer and the truth in words, as far as they are given."""
     parts = []
     if prediction is not None:
-        parts.append("no answer" if prediction == _NO_ANSWER else f"said {prediction}")
+        parts.append("no answer" if prediction == NO_ANSWER else f"said {prediction}")
     if label is not None:
         parts.append(f"is {label}")
     return ", ".join(parts)
@@ -752,7 +753,7 @@ def _bars(
 ) -> list[_Bar]:
     """Returns the bars: all in order of class, or if too many the top ones, likeliest first."""
     belief = np.clip(np.nan_to_num(belief), 0.0, 1.0)
-    chosen = int(np.argmax(belief)) if prediction in (None, _NO_ANSWER) else prediction
+    chosen = int(np.argmax(belief)) if prediction in (None, NO_ANSWER) else prediction
     emphasis = _TEXT if label is None or prediction != chosen else _WRONG
     shown = list(range(len(belief)))
     if len(belief) > _MAX_CLASSES:
