@@ -28,7 +28,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -283,7 +283,9 @@ def _recognise(source: DatasetSource) -> _Whole | _Official:
 def _recognise_path(path: Path) -> _Whole | _Official:
     """Tells a folder of IDX files from an `.npz` file."""
     if path.is_dir():
-        return _Official(partial(_read_idx_sets, path, _find_idx_files(path)))
+        pairs = _find_idx_files(path)
+        stamps = _stamps(file for pair in pairs for file in pair)
+        return _Official(lambda: _read_once(_read_idx_sets, (path, pairs), stamps))
     if path.is_file() and path.suffix == ".npz":
         return _recognise_npz(path)
     raise ValueError(f"unknown dataset {str(path)!r}; {_ALLOWED_SOURCES}")
@@ -295,12 +297,27 @@ def _recognise_npz(path: Path) -> _Whole | _Official:
         names = archive.files
     official_names = [name for pair in _NPZ_PARTS for name in pair]
     if set(names).issuperset(official_names):
-        return _Official(partial(_read_npz_sets, path))
+        return _Official(lambda: _read_once(_read_npz_sets, (path,), _stamps([path])))
     if set(names).issuperset(_NPZ_WHOLE):
-        return _Whole(partial(_read_npz, path, *_NPZ_WHOLE))
+        return _Whole(lambda: _read_once(_read_npz, (path, *_NPZ_WHOLE), _stamps([path])))
     raise ValueError(
         f"{path} holds arrays named {names}; needed are {official_names} or {list(_NPZ_WHOLE)}"
     )
+
+
+def _stamps(files: Iterable[Path]) -> tuple[Any, ...]:
+    """Returns what tells files from others, and from themselves before a change."""
+    found = [(file.resolve(), file.stat()) for file in files]
+    return tuple((file, status.st_mtime_ns, status.st_size) for file, status in found)
+
+
+@lru_cache(maxsize=1)
+def _read_once(read: Callable[..., Any], arguments: tuple[Any, ...], _stamps: Any) -> Any:
+    """Reads files again only when others were read since, or they have changed.
+
+    The environments of a run, for training, validation and test, share the memory.
+    """
+    return read(*arguments)
 
 
 # --- Sets: how official ones become splits ----------------------------------------------------
@@ -369,13 +386,13 @@ def _read_embedded(path: Path) -> bytes:
     return content
 
 
-def _find_idx_files(folder: Path) -> list[tuple[Path, Path]]:
+def _find_idx_files(folder: Path) -> tuple[tuple[Path, Path], ...]:
     """Finds images and labels of the training set, then of the test set."""
     entries = sorted(folder.iterdir())
-    return [
+    return tuple(
         (_only_match(folder, entries, images), _only_match(folder, entries, labels))
         for images, labels in _IDX_PARTS
-    ]
+    )
 
 
 def _only_match(folder: Path, entries: list[Path], part: str) -> Path:

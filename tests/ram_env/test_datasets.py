@@ -136,6 +136,18 @@ def test_embedded_mnist_is_in_memory_once():
     assert address(val.labels) == address(first.labels) + first.labels.nbytes
 
 
+def test_a_file_is_in_memory_once_for_all_its_splits_until_it_changes(tmp_path):
+    path = tmp_path / "digits.npz"
+    images = np.arange(6 * 4 * 4, dtype=np.uint8).reshape(6, 4, 4)
+    parts = {"x_train": images, "y_train": np.arange(6), "x_test": images, "y_test": np.arange(6)}
+    np.savez(path, **parts)
+    train, val = load_dataset(path, "train"), load_dataset(str(path), "val")
+    assert address(val.images) == address(train.images) + train.images.nbytes
+    np.savez(path, **{**parts, "x_train": images + 1})
+    os.utime(path, (0, 0))  # file systems do not tell writes within a few milliseconds apart
+    np.testing.assert_array_equal(load_dataset(path, "train").images, train.images + 1)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_damaged_embedded_mnist_says_to_reinstall(tmp_path, monkeypatch, damage):
     package_file = Path(datasets.__file__)
