@@ -113,10 +113,10 @@ class ReinforceHyperparameters:
         if self.loss == "reinforce":
             needed = {"location_return": "reward", "baseline": "uninformed"}
             found = {name: getattr(self, name) for name in needed}
-            if found != needed:
+            if wrong := {name: value for name, value in found.items() if value != needed[name]}:
                 raise ValueError(
-                    f"{_as_options(found)} need the true classes, and loss='reinforce' learns from "
-                    f"the reward alone; give {_as_options(needed)}"
+                    f"{_as_options(wrong)}: this needs the true classes, and loss='reinforce' "
+                    f"learns from the reward alone; give {_as_options(needed)}"
                 )
 
     @property

@@ -41,10 +41,11 @@ from experiments.run_folder import read_json, write_json, write_text
 from ram_env.validation import require_integer
 
 FAILURE = "failure.txt"
-# A cell's environment steps by the second, on two cores: for the estimate, until the benchmark has
-# finished cells of its own to go by.
-STEPS_PER_SECOND = {PPO: 3_500.0, "mlp": 300_000.0, "cnn": 50_000.0}
-REINFORCE_STEPS_PER_SECOND = 80_000.0
+# A cell's environment steps by the second, on one core, of which networks that see the whole image
+# take one for each: for the estimate, until the benchmark has finished cells of its own to go by.
+STEPS_PER_SECOND = {PPO: 1_000.0, "mlp": 10_000.0, "cnn": 2_000.0}
+SMALL_REINFORCE, LARGE_REINFORCE = 35_000.0, 18_000.0
+LARGE_HIDDEN_SIZE = 512
 GAZE = "gaze.npy"  # of a cell: where it looked at the test images, in pixels
 SEEDS = 3
 QUICK_AGENTS = "ram,ram-raster,ram-random,ram-center,ppo"
@@ -197,8 +198,8 @@ class Benchmark:
         known = sum(estimate for estimate in seconds if estimate is not None)
         unknown = sum(estimate is None for estimate in seconds)
         lines = [
-            f"{len(self.cells)} cells: {done} finished, {len(left)} to run, "
-            f"about {max(1, round(known / 60))} min"
+            f"{len(self.cells)} cell{'s' * (len(self.cells) != 1)}: {done} finished, "
+            f"{len(left)} to run, about {max(1, round(known / 60))} min"
             + (f", and {unknown} of unknown length" if unknown else "")
         ]
         for agent in dict.fromkeys(cell.agent for cell in left):
@@ -216,7 +217,9 @@ class Benchmark:
         if rates:
             rate = float(np.mean(rates))
         elif cell.agent in DESCRIPTIONS:
-            rate = STEPS_PER_SECOND.get(cell.agent, REINFORCE_STEPS_PER_SECOND)
+            is_large = getattr(cell.config.agent, "hidden_size", 0) >= LARGE_HIDDEN_SIZE
+            reinforce = LARGE_REINFORCE if is_large else SMALL_REINFORCE
+            rate = STEPS_PER_SECOND.get(cell.agent, reinforce)
         else:
             return None
         return cell.timesteps / rate

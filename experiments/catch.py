@@ -93,7 +93,10 @@ class CatchConfig:
             agent = ReinforceHyperparameters(**document["agent"])
             return cls(**{**document, "agent": agent})
         except (KeyError, TypeError) as error:
-            raise ValueError(f"not the configuration of a run on Catch: {error}") from error
+            raise ValueError(
+                f"not the configuration of a run of `ram catch`: {error}; if it is one of `ram "
+                "train`, `ram train --resume` goes on with it"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,10 @@ class CatchCommand(CatchConfig):
     """Train the Recurrent Attention Model on Catch by REINFORCE, test it, draw it.
 
     Writes a folder with the metrics, the best model, the state of the training and, at the end,
-    scores and pictures. `ram catch --resume FOLDER` goes on exactly after the last whole epoch.
+    scores and pictures. `ram catch --resume FOLDER` goes on exactly after the last whole epoch; of
+    a run that is finished it prints the scores and draws the pictures again. There are no labels on
+    Catch, so what needs them (--loss hybrid, --baseline informed, a --location-return of
+    likelihoods) is refused.
     """
 
     run_dir: Path | None = None

@@ -105,7 +105,8 @@ class TrainConfig:
         if "task" not in document:
             raise ValueError(
                 "not the configuration of a run of `ram train`: it has no task; if it is one of "
-                "`ram catch`, `ram catch --resume` goes on with it"
+                "`ram catch`, `ram catch --resume` goes on with it, or prints its scores and draws "
+                "its pictures again"
             )
         try:
             values = dict(document)

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 import tyro
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from agents.base import Agent
@@ -145,10 +145,9 @@ def evaluate(
         deterministic: Whether the agent takes its likeliest actions; otherwise it samples them.
 
     Raises:
-        ValueError: The environments are in another autoreset mode.
+        ValueError: It is no `GlimpseVectorEnv`, or in another autoreset mode.
     """
-    if env.autoreset_mode is not AutoresetMode.NEXT_STEP:
-        raise ValueError(f"autoreset_mode={env.autoreset_mode.value!r} is not 'NextStep'")
+    env = _require_glimpse_vector_env(env)
     num_items, num_glimpses = len(env.task.items), env.task.num_glimpses
     record = _Record.blank(num_items, num_glimpses, env.task.num_classes)
     for first in range(0, num_items, env.num_envs):
@@ -260,6 +259,19 @@ def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str,
     }
 
 
+def _require_glimpse_vector_env(env: VectorEnv[Any, Any, Any]) -> GlimpseVectorEnv:
+    """Returns the environments without wrappers, if they can be evaluated in."""
+    inner = getattr(env, "unwrapped", env)
+    if not isinstance(inner, GlimpseVectorEnv):
+        raise ValueError(
+            f"env={env} is no GlimpseVectorEnv, which has the items of a split to be visited; make "
+            "one with gymnasium.make_vec('ram_env/MNIST-v0', num_envs=500, split='test')"
+        )
+    if inner.autoreset_mode is not AutoresetMode.NEXT_STEP:
+        raise ValueError(f"autoreset_mode={inner.autoreset_mode.value!r} is not 'NextStep'")
+    return inner
+
+
 def describe(scores: dict[str, Any]) -> str:
     """Returns the scores as text for a person."""
     low, high = scores["confidence_interval_95"]
@@ -268,7 +280,8 @@ def describe(scores: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{scores['split']} accuracy: {scores['accuracy']:.2%} of {scores['num_images']:,} "
-            f"images (95% confidence interval {low:.2%} to {high:.2%})",
+            f"images (95% confidence interval {low:.2%} to {high:.2%}), "
+            f"error: {1 - scores['accuracy']:.2%}",
             "",
             _table("after glimpse", range(1, len(after) + 1), after),
             _table("gaze", scores["accuracy_by_gaze"], scores["accuracy_by_gaze"].values()),

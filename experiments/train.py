@@ -142,7 +142,8 @@ class TrainCommand(TrainConfig):
 
     preset: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_PRESET
     """Where the defaults of all other options come from: fglab, paper-28, paper-translated,
-    paper-cluttered, paper-cluttered-100, or a file such as the best.json of ram sweep."""
+    paper-cluttered, paper-cluttered-100, or a file such as the best.json of ram sweep. With --env
+    alone, it is the preset of that environment."""
     algorithm: Annotated[
         tyro.extras.literal_type_from_choices(list(ALGORITHMS)),  # type: ignore[valid-type]
         tyro.conf.arg(name="agent"),
@@ -229,7 +230,7 @@ def _make_folder(command: TrainCommand, config: TrainConfig, share: Share) -> Ru
     path = command.run_dir
     if share.is_first:
         path = RunFolder.create(path, name=preset_title(command.preset), config=config).path
-        print(f"run folder: {path}", file=sys.stderr)
+        print(f"preset: {command.preset}\nrun folder: {path}", file=sys.stderr)
     path = share.from_first(path)
     assert path is not None
     return RunFolder.open(path)

@@ -14,6 +14,7 @@ from ram_env.scenes import (
     TranslatedScene,
 )
 from ram_env.sensor import GlimpseSensor
+from ram_env.task import GlimpseTask
 from ram_env.vector_env import GlimpseVectorEnv
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Distortion",
     "GlimpseEnv",
     "GlimpseSensor",
+    "GlimpseTask",
     "GlimpseVectorEnv",
     "PlainScene",
     "Scene",

@@ -248,7 +248,7 @@ class CatchEnv(TaskEnv):
     """
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
-        self.task = CatchTask(**options)
+        self.task = CatchTask.from_options(options)
         super().__init__(CatchEpisodes(self.task, num_envs=1), render_mode)
 
 
@@ -276,5 +276,5 @@ class CatchVectorEnv(TaskVectorEnv):
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
-        self.task = CatchTask(**options)
+        self.task = CatchTask.from_options(options)
         super().__init__(CatchEpisodes(self.task, num_envs), autoreset_mode, render_mode)

@@ -188,5 +188,5 @@ class GlimpseEnv(TaskEnv):
     def __init__(
         self, dataset: DatasetSource = "mnist", *, render_mode: str | None = None, **options: Any
     ) -> None:
-        self.task = GlimpseTask.from_options(dataset, options)
+        self.task = GlimpseTask.from_options({"dataset": dataset, **options})
         super().__init__(ClassificationEpisodes(self.task, num_envs=1), render_mode)

@@ -149,7 +149,9 @@ class TranslatedScene:
         if max(height, width) > self.size:
             raise ValueError(
                 f"size={self.size}: a {width}x{height} item does not fit in a "
-                f"{self.size}x{self.size} scene; give a size of at least {max(height, width)}"
+                f"{self.size}x{self.size} scene; give one of a size of at least "
+                f"{max(height, width)}, such as ram_env.TranslatedScene or ram_env.ClutteredScene "
+                f"with size={2 * max(height, width)}"
             )
         return (self.size, self.size, *channels)
 

@@ -8,7 +8,7 @@ import numbers
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -70,6 +70,18 @@ class Task(ABC):
     def image_size(self) -> tuple[int, int]:
         """The height and width of an episode's image in pixels."""
         return self.image_shape[0], self.image_shape[1]
+
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> Self:
+        """Returns the task with these options; a TypeError names one that does not exist."""
+        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        unknown = [name for name in options if name not in names]
+        if unknown:
+            # In Python's words, by which TorchRL's GymEnv knows what not to hand in.
+            raise TypeError(
+                f"unexpected keyword argument {unknown[0]!r}; the options are {', '.join(names)}"
+            )
+        return cls(**options)
 
     @property
     def glimpse_shape(self) -> tuple[int, ...]:
@@ -160,18 +172,6 @@ class GlimpseTask(Task):
         self._require_sensible_glimpse()
         if self.scene_maker.uses_others and len(self.clutter_images) < 2:
             raise ValueError(f"scene={self.scene!r} needs at least 2 training images")
-
-    @classmethod
-    def from_options(cls, dataset: DatasetSource, options: dict[str, Any]) -> GlimpseTask:
-        """Returns the task with these options; a TypeError names one that does not exist."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        unknown = [name for name in options if name not in names]
-        if unknown:
-            # In Python's words, by which TorchRL's GymEnv knows what not to hand in.
-            raise TypeError(
-                f"unexpected keyword argument {unknown[0]!r}; the options are {', '.join(names)}"
-            )
-        return cls(dataset, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles the options alone: a copy in another process loads the data set itself."""

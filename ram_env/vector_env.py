@@ -279,7 +279,7 @@ class GlimpseVectorEnv(TaskVectorEnv):
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
-        self.task = GlimpseTask.from_options(dataset, options)
+        self.task = GlimpseTask.from_options({"dataset": dataset, **options})
         super().__init__(ClassificationEpisodes(self.task, num_envs), autoreset_mode, render_mode)
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -197,3 +199,16 @@ def test_probabilities_of_sampled_episodes_are_averaged_before_they_are_judged()
 def test_who_has_no_probabilities_has_no_mean_of_them() -> None:
     with pytest.raises(ValueError, match="no class probabilities"):
         accuracy_of_means(Sampled(), make_env(num_envs=NUM_ITEMS), rollouts=2)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        lambda: gym.make("ram_env/MNIST-v0"),
+        lambda: gym.make_vec("ram_env/MNIST-v0", num_envs=2, vectorization_mode="sync"),
+        lambda: gym.make_vec("ram_env/Catch-v0", num_envs=2),
+    ],
+)
+def test_what_has_no_items_to_visit_is_refused_with_what_to_do(env: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match=r"no GlimpseVectorEnv.*make_vec"):
+        evaluate(Oracle(), env())
