@@ -91,12 +91,12 @@ PRESETS: dict[str, TrainConfig] = {
     "paper-translated": TrainConfig(
         task=TaskConfig(env="ram_env/TranslatedMNIST-v0", train_scene="distorted-translated"),
         agent=ROAMING_AGENT,
-        epochs=60,
+        epochs=100,
     ),
     "paper-cluttered": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST-v0", train_scene="distorted-cluttered"),
         agent=ROAMING_AGENT,
-        epochs=200,
+        epochs=300,
     ),
     "paper-cluttered-100": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST100-v0", train_scene="distorted-cluttered-100"),
