@@ -71,9 +71,7 @@ class UpdateMetrics(NamedTuple):
 
 
 Callback = Callable[["Reinforce", UpdateMetrics], bool | None]
-AVERAGE = (
-    "average."  # how names of tensors begin that are the averaged weights, in a training state
-)
+AVERAGE = "average."  # how names of averaged weights begin in a training state
 
 
 class Reinforce:

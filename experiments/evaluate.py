@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 import tyro
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from agents.base import Agent
@@ -147,7 +147,7 @@ def evaluate(
     Raises:
         ValueError: It is no `GlimpseVectorEnv`, or in another autoreset mode.
     """
-    env = _require_glimpse_vector_env(env)
+    _require_visitable(env)
     num_items, num_glimpses = len(env.task.items), env.task.num_glimpses
     record = _Record.blank(num_items, num_glimpses, env.task.num_classes)
     for first in range(0, num_items, env.num_envs):
@@ -259,17 +259,16 @@ def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str,
     }
 
 
-def _require_glimpse_vector_env(env: VectorEnv[Any, Any, Any]) -> GlimpseVectorEnv:
-    """Returns the environments without wrappers, if they can be evaluated in."""
-    inner = getattr(env, "unwrapped", env)
-    if not isinstance(inner, GlimpseVectorEnv):
+def _require_visitable(env: object) -> None:
+    """Raises a ValueError unless every item of a split can be visited in the environments."""
+    if not isinstance(env, GlimpseVectorEnv):
         raise ValueError(
             f"env={env} is no GlimpseVectorEnv, which has the items of a split to be visited; make "
-            "one with gymnasium.make_vec('ram_env/MNIST-v0', num_envs=500, split='test')"
+            "one with gymnasium.make_vec('ram_env/MNIST-v0', num_envs=500, split='test'), and "
+            "without wrappers: what they do is the agent's to do"
         )
-    if inner.autoreset_mode is not AutoresetMode.NEXT_STEP:
-        raise ValueError(f"autoreset_mode={inner.autoreset_mode.value!r} is not 'NextStep'")
-    return inner
+    if env.autoreset_mode is not AutoresetMode.NEXT_STEP:
+        raise ValueError(f"autoreset_mode={env.autoreset_mode.value!r} is not 'NextStep'")
 
 
 def describe(scores: dict[str, Any]) -> str:

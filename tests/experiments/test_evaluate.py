@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector import VectorWrapper
 
 from experiments.evaluate import (
     Evaluation,
@@ -207,6 +208,7 @@ def test_who_has_no_probabilities_has_no_mean_of_them() -> None:
         lambda: gym.make("ram_env/MNIST-v0"),
         lambda: gym.make_vec("ram_env/MNIST-v0", num_envs=2, vectorization_mode="sync"),
         lambda: gym.make_vec("ram_env/Catch-v0", num_envs=2),
+        lambda: VectorWrapper(gym.make_vec("ram_env/MNIST-v0", num_envs=2)),  # it might matter
     ],
 )
 def test_what_has_no_items_to_visit_is_refused_with_what_to_do(env: Callable[[], Any]) -> None:
