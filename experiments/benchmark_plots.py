@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from experiments.contenders import DESCRIPTIONS
 from experiments.plots import (
     begin_chart,
     draw_heat,
@@ -24,7 +26,8 @@ from experiments.plots import (
 Results = Mapping[str, Sequence[dict[str, Any]]]
 Floats = NDArray[np.float64]
 
-# The colour-blind safe palette of Okabe & Ito (2008), without its yellow, and a grey.
+# The colour-blind safe palette of Okabe & Ito (2008), without its yellow, and a grey: a colour for
+# each agent in `DESCRIPTIONS`.
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8a8a8a"]
 WIDTH, HEIGHT = 9.4, 4.4  # inches
 SHADE = 0.18
@@ -47,15 +50,17 @@ def plot_learning_curves(results: Results, path: str | os.PathLike[str]) -> None
     by_steps.set_xlabel("environment steps")
     by_seconds.set_xlabel("seconds of training")
     by_seconds.set_xscale("log")
+    colours = agent_colours(results)
     for axes, column in ((by_steps, "timesteps"), (by_seconds, "seconds")):
-        for agent, seeds, colour in _coloured(results):
+        for agent, seeds in results.items():
             curves = [result["curve"] for result in seeds if result["curve"]]
             if not curves:
                 continue
             length = min(len(curve) for curve in curves)
             points = np.array([[point[column] for point in curve[:length]] for curve in curves])
             accuracies = [[point["val_accuracy"] for point in curve[:length]] for curve in curves]
-            _draw_seeds(axes, points.mean(axis=0), errors_to_draw(accuracies), agent, colour)
+            errors = errors_to_draw(accuracies)
+            _draw_seeds(axes, points.mean(axis=0), errors, agent, colours[agent])
     _finish(by_steps, by_seconds)
     by_steps.set_xlim(left=0)
     by_steps.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -73,9 +78,10 @@ def plot_glimpse_curves(results: Results, path: str | os.PathLike[str]) -> None:
     axes = figure.subplots()
     begin_chart(axes, ylabel="test error (%)")
     axes.set_xlabel("glimpses taken")
-    for agent, seeds, colour in _coloured(results):
+    colours = agent_colours(results)
+    for agent, seeds in results.items():
         errors = errors_to_draw([result["accuracy_after_glimpses"] for result in seeds])
-        _draw_seeds(axes, np.arange(1.0, errors.shape[1] + 1), errors, agent, colour)
+        _draw_seeds(axes, np.arange(1.0, errors.shape[1] + 1), errors, agent, colours[agent])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes)
     save_figure(figure, path)
@@ -106,9 +112,13 @@ def plot_gaze_maps(
     save_figure(figure, path)
 
 
-def _coloured(results: Results) -> Iterator[tuple[str, Sequence[dict[str, Any]], str]]:
-    for number, (agent, seeds) in enumerate(results.items()):
-        yield agent, seeds, COLOURS[number % len(COLOURS)]
+def agent_colours(agents: Iterable[str]) -> dict[str, str]:
+    """Returns a colour for each agent: one of the house has the same in every chart."""
+    names = list(agents)
+    own = dict(zip(DESCRIPTIONS, COLOURS, strict=True))
+    free = [colour for name, colour in own.items() if name not in names]
+    others = itertools.cycle(free or COLOURS)
+    return {name: own[name] if name in own else next(others) for name in names}
 
 
 def _draw_seeds(axes: Axes, points: Floats, errors: Floats, name: str, colour: str) -> None:
