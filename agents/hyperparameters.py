@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -14,6 +14,12 @@ Precision = Literal["auto", "float32", "bfloat16"]
 GazeName = Literal["learned", "raster", "random"]
 LocationReturn = Literal["reward", "last_log_likelihood", "mean_log_likelihood"]
 Supervise = Literal["last", "every", "rising"]
+CoreName = Literal["rnn", "lstm"]
+LocationFrame = Literal["image", "gaze"]
+Initialisation = Literal["uniform", "he"]
+Loss = Literal["hybrid", "reinforce"]
+Baseline = Literal["uninformed", "informed"]
+PPOActionFormat = Literal["discrete", "multi_discrete"]
 Place: TypeAlias = tuple[float, float]
 
 
@@ -36,7 +42,7 @@ class ReinforceHyperparameters:
     """Units of the glimpse network's output."""
     hidden_size: int = 256
     """Units of the recurrent core."""
-    core: Literal["rnn", "lstm"] = "rnn"
+    core: CoreName = "rnn"
     """Recurrent core: the paper's ReLU network, or an LSTM."""
     location_frequencies: int = 0
     """How many octaves of sines and cosines tell where a glimpse was, beside x and y themselves (0:
@@ -47,7 +53,7 @@ class ReinforceHyperparameters:
     raster: tuple[Place, ...] = ()
     """Places (x, y) that the gaze begins with, before it learns to depart from them: one after each
     glimpse, and again from the first after the last; none: the centre, as in the paper."""
-    location_frame: Literal["image", "gaze"] = "image"
+    location_frame: LocationFrame = "image"
     """What a learned gaze reckons from: the image, as in the paper, or where it looks now. How far
     a thing is from there can be seen, and does not depend on where in the image it is. The raster
     is of steps then: from the centre to its first place, and on to each next one."""
@@ -59,11 +65,11 @@ class ReinforceHyperparameters:
     white_level: float = 1.0
     """What white is to the network: 1, or 255 as in programs that train on bytes, such as Torch7's
     example, whose learning rates are made for that."""
-    initialisation: Literal["uniform", "he"] = "uniform"
+    initialisation: Initialisation = "uniform"
     """How the weights of the glimpse network, and of what enters the core, begin: PyTorch's and
     Torch7's uniform, or He et al. 2015 (arXiv 1502.01852), by which signals keep their size from
     layer to layer: on large images learning begins at once, and not after epochs."""
-    loss: Literal["hybrid", "reinforce"] = "hybrid"
+    loss: Loss = "hybrid"
     """Classes learned by cross-entropy (hybrid), or, as the locations, from the reward alone."""
     supervise: Supervise = "every"
     """Which glimpses the hybrid loss's cross-entropy is of: the last; every one, all alike; or
@@ -74,7 +80,7 @@ class ReinforceHyperparameters:
     """What REINFORCE of the locations maximises: the reward, or the log-likelihood of the true
     class, a signal that is never silent: after the last glimpse, or the mean over all glimpses that
     a location is still to serve."""
-    baseline: Literal["uninformed", "informed"] = "uninformed"
+    baseline: Baseline = "uninformed"
     """What REINFORCE's baseline expects the return from: what was seen, as in the paper, or, while
     learning, also the log-likelihood that the true class has so far. What is left of the return is
     then what the next glimpses did to it, and not how hard the image is."""
@@ -139,7 +145,7 @@ class RecurrentPPOHyperparameters:
     algorithm: ClassVar[str] = "recurrent_ppo"
     checkpoint_suffix: ClassVar[str] = ".zip"
 
-    action_format: Literal["discrete", "multi_discrete"] = "discrete"
+    action_format: PPOActionFormat = "discrete"
     """discrete looks or answers; of multi_discrete actions all labels but the last are idle, and
     yet enter the policy gradient and the entropy as noise."""
     grid_size: int = 5
@@ -214,7 +220,9 @@ def _integer_from(lowest: int) -> tuple[str, Callable[[Any], bool]]:
     )
 
 
-def _one_of(*choices: str) -> tuple[str, Callable[[Any], bool]]:
+def _choice(literal: Any) -> tuple[str, Callable[[Any], bool]]:
+    """Returns the rule that a value is one of a `Literal`'s."""
+    choices = get_args(literal)
     return f"one of {list(choices)}", lambda value: value in choices
 
 
@@ -258,38 +266,38 @@ _SHARED_RULES: list[Rule] = [
     ("learning_rate", *_POSITIVE),
     ("max_grad_norm", *_POSITIVE),
     ("seed", *_SEED),
-    ("device", *_one_of("auto", "cpu", "cuda")),
+    ("device", *_choice(Device)),
 ]
 _REINFORCE_RULES: list[Rule] = [
     *_SHARED_RULES,
     ("hidden_size", *_SIZE),
-    ("core", *_one_of("rnn", "lstm")),
+    ("core", *_choice(CoreName)),
     ("location_frequencies", *_integer_from(0)),
-    ("gaze", *_one_of("learned", "raster", "random")),
+    ("gaze", *_choice(GazeName)),
     ("raster", "a sequence of places (x, y) in [-1, 1]", _are_places),
-    ("location_frame", *_one_of("image", "gaze")),
+    ("location_frame", *_choice(LocationFrame)),
     ("location_std", *_POSITIVE),
     ("final_location_std", *_POSITIVE_OR_NONE),
     ("white_level", *_POSITIVE),
-    ("initialisation", *_one_of("uniform", "he")),
-    ("loss", *_one_of("hybrid", "reinforce")),
-    ("supervise", *_one_of("last", "every", "rising")),
+    ("initialisation", *_choice(Initialisation)),
+    ("loss", *_choice(Loss)),
+    ("supervise", *_choice(Supervise)),
     ("reward_scale", *_POSITIVE),
-    ("location_return", *_one_of("reward", "last_log_likelihood", "mean_log_likelihood")),
-    ("baseline", *_one_of("uninformed", "informed")),
+    ("location_return", *_choice(LocationReturn)),
+    ("baseline", *_choice(Baseline)),
     ("reinforce_weight", *_NOT_NEGATIVE),
     ("entropy_weight", *_NOT_NEGATIVE),
-    ("optimiser", *_one_of("sgd", "rmsprop", "adagrad", "adadelta", "adam")),
+    ("optimiser", *_choice(Optimiser)),
     ("location_learning_rate", *_NOT_NEGATIVE),
     ("momentum", *_FRACTION),
     ("weight_decay", *_NOT_NEGATIVE),
-    ("schedule", *_one_of("constant", "linear", "cosine")),
+    ("schedule", *_choice(Schedule)),
     ("averaging", *_FRACTION),
-    ("precision", *_one_of("auto", "float32", "bfloat16")),
+    ("precision", *_choice(Precision)),
 ]
 _RECURRENT_PPO_RULES: list[Rule] = [
     *_SHARED_RULES,
-    ("action_format", *_one_of("discrete", "multi_discrete")),
+    ("action_format", *_choice(PPOActionFormat)),
     ("grid_size", *_SIZE),
     ("lstm_hidden_size", *_SIZE),
     ("n_steps", *_SIZE),

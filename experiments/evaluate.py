@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agents.base import Agent
 from agents.gaze import Gaze, RandomGaze, WithGaze, center_gaze
+from agents.hyperparameters import Device
 from experiments.config import TaskConfig
 from experiments.run_folder import write_json
 from experiments.saved_agents import is_pretrained, load_best, open_run
@@ -317,13 +318,13 @@ def _confusion_table(confusion: list[list[int]]) -> str:
 class EvaluateCommand:
     """Evaluate a trained model: one deterministic episode for every image of a split."""
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run, or pretrained:NAME for a model that came with the package."""
     split: Literal["test", "val"] = "test"
     """Which images; test is what to report, val what to choose by."""
     rollouts: int = 1
     """With more than one, also the accuracy of the mean over so many sampled episodes an image."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where the model runs."""
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from agents.files import replace_atomically
-from ram_env.rendering import SCALE_COLOURS
+from ram_env.rendering import as_rgb, scale_colour
 
 __all__ = ["draw_glimpses", "draw_patches", "write_gif", "write_png"]
 
@@ -66,10 +66,10 @@ def draw_glimpses(images: Pixels, boxes: Integers) -> Pixels:
     Raises:
         ValueError: There is no image, or an array has another shape than these.
     """
-    pixels = _as_rgb("images", images, ("n", "height", "width"))
+    pixels = as_rgb("images", images, ("n", "height", "width"))
     if boxes.ndim != 3 or (len(boxes), boxes.shape[-1]) != (len(images), 4):
         raise ValueError(f"boxes.shape={boxes.shape} is not ({len(images)}, num_scales, 4)")
-    colours = _scale_colours(boxes.shape[1])
+    colours = [scale_colour(scale) for scale in range(boxes.shape[1])]
     return _side_by_side(
         [_draw_tile(image, around, colours) for image, around in zip(pixels, boxes, strict=True)]
     )
@@ -91,40 +91,20 @@ def draw_patches(glimpses: NDArray[np.floating[Any]]) -> Pixels:
         ValueError: There is no glimpse, or the array has another shape than these.
     """
     levels = np.rint(np.clip(glimpses, 0.0, 1.0) * _WHITE).astype(np.uint8)
-    pixels = _as_rgb("glimpses", levels, ("n", "num_scales", "patch", "patch"))
-    num_scales, height, width = pixels.shape[1:4]
+    pixels = as_rgb("glimpses", levels, ("n", "num_scales", "patch", "patch"))
+    height, width = pixels.shape[2:4]
     frame = np.array([[0, 0, width, height]])
     return _side_by_side(
         [
             np.concatenate(
                 [
-                    _draw_tile(patch, frame, [colour])
-                    for patch, colour in zip(patches, _scale_colours(num_scales), strict=True)
+                    _draw_tile(patch, frame, [scale_colour(scale)])
+                    for scale, patch in enumerate(patches)
                 ]
             )
             for patches in pixels
         ]
     )
-
-
-def _as_rgb(name: str, pixels: Pixels, axes: tuple[str, ...]) -> Pixels:
-    """Returns images, with these axes and perhaps channels, as `(*axes, 3)`.
-
-    Raises:
-        ValueError: They have other axes, or not 1 or 3 channels, or there are none.
-    """
-    with_channels = pixels[..., np.newaxis] if pixels.ndim == len(axes) else pixels
-    is_image = with_channels.ndim == len(axes) + 1 and with_channels.shape[-1] in (1, 3)
-    if not is_image or not pixels.size:
-        raise ValueError(
-            f"{name}.shape={pixels.shape} is not ({', '.join(axes)}[, channels]), 1 or 3 channels, "
-            "with at least one pixel"
-        )
-    return np.broadcast_to(with_channels, (*with_channels.shape[:-1], 3))
-
-
-def _scale_colours(num_scales: int) -> list[Colour]:
-    return [SCALE_COLOURS[scale % len(SCALE_COLOURS)] for scale in range(num_scales)]
 
 
 def _draw_tile(pixels: Pixels, boxes: Integers, colours: Sequence[Colour]) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +13,7 @@ import tyro
 from numpy.typing import NDArray
 
 from agents.base import Agent
+from agents.hyperparameters import Device
 from experiments.config import TrainConfig
 from experiments.evaluate import Evaluation, evaluate, evaluation_env
 from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
@@ -104,13 +105,15 @@ def play_frames(
     glimpse_env = cast(TaskEnv, env.unwrapped)
     observation, _ = env.reset(seed=seed, options=None if index is None else {"index": index})
     class_probabilities = getattr(agent, "class_probabilities", None)
-    state, terminated = None, False
+    state, belief, terminated = None, None, False
     while not terminated:
         if class_probabilities is not None:
-            glimpse_env.belief = class_probabilities(observation, state)
+            glimpse_env.belief = belief = class_probabilities(observation, state)
         yield cast(NDArray[np.uint8], env.render())
         action, state = agent.predict(observation, state, deterministic=True)
         observation, _, terminated, _, _ = env.step(action)
+    if belief is not None:
+        glimpse_env.belief = belief  # what the last action came of
     yield cast(NDArray[np.uint8], env.render())
 
 
@@ -143,12 +146,12 @@ def _first_images(env: GlimpseVectorEnv, count: int) -> NDArray[np.uint8]:
 class RenderCommand:
     """Draw a trained model at work: the pictures that training ends with, once more."""
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run, or pretrained:NAME for a model that came with the package."""
     folder: Path | None = None
     """Where the pictures go; by default into the run's folder, of a pretrained model into
     runs/pretrained-NAME."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """Where the model runs."""
 
 

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ram_env.action_formats import NO_ANSWER
 
-__all__ = ["SCALE_COLOURS", "Verdict", "render_frame", "render_text"]
+__all__ = ["SCALE_COLOURS", "Verdict", "as_rgb", "render_frame", "render_text", "scale_colour"]
 
 Colour: TypeAlias = tuple[int, int, int]
 Paint: TypeAlias = Colour | tuple[int, int, int, int]  # with an alpha
@@ -58,6 +58,7 @@ _SHADOW: Colour = (8, 10, 16)
 _SHADOW_ALPHA = 170
 _OPAQUE = 255
 _WHITE = np.iinfo(np.uint8).max
+_IMAGE_AXES = ("height", "width")
 
 # Lengths in frame pixels at the reference width; `_Layout.unit` scales them to other widths.
 _REFERENCE_WIDTH = 640
@@ -176,7 +177,7 @@ def render_frame(
         ValueError: `width` is odd or less than 240, or an array has another shape than these.
     """
     _check_shapes(fixations, boxes, glimpse)
-    pixels = _as_rgb(image)
+    pixels = as_rgb("image", image, _IMAGE_AXES)
     layout = _layout(_check_width(width), pixels.shape[1], pixels.shape[0])
     canvas = _Canvas(_Rect(0, 0, layout.width, layout.height), _BACKGROUND)
     verdict = verdict or _class_verdict(label, prediction)
@@ -230,12 +231,38 @@ def render_text(
     said = _verdict(label, prediction) if verdict is None else verdict.text
     status = [_progress_text(len(fixations), num_glimpses), said]
     lines = [
-        *_text_scene(_as_rgb(image), stops, boxes),
+        *_text_scene(as_rgb("image", image, _IMAGE_AXES), stops, boxes),
         *_text_retina(_patches(glimpse), boxes),
         " | ".join(part for part in status if part),
         *_text_belief(belief, names),
     ]
     return "\n".join(line.rstrip()[:_TEXT_COLUMNS] for line in lines)
+
+
+def as_rgb(name: str, pixels: Pixels, axes: Sequence[str]) -> Pixels:
+    """Returns pictures as such of three channels, `(*axes, 3)`.
+
+    Args:
+        name: What to call them in an error.
+        pixels: uint8 with these axes, or with 1 or 3 channels at the end.
+        axes: The names of their axes.
+
+    Raises:
+        ValueError: They have other axes, or not 1 or 3 channels, or there are none.
+    """
+    with_channels = pixels[..., np.newaxis] if pixels.ndim == len(axes) else pixels
+    is_image = with_channels.ndim == len(axes) + 1 and with_channels.shape[-1] in (1, 3)
+    if not is_image or not pixels.size:
+        raise ValueError(
+            f"{name}.shape={pixels.shape} is not ({', '.join(axes)}[, channels]), 1 or 3 channels, "
+            "with at least one pixel"
+        )
+    return np.broadcast_to(with_channels, (*with_channels.shape[:-1], 3))
+
+
+def scale_colour(scale: int) -> Colour:
+    """Returns the colour of a scale, 0 the finest; of many scales some share theirs."""
+    return SCALE_COLOURS[scale % len(SCALE_COLOURS)]
 
 
 # ------------------------------------------------------------------------- what both have in common
@@ -258,20 +285,10 @@ def _check_shapes(fixations: Numbers, boxes: Integers, glimpse: NDArray[np.float
         raise ValueError(f"boxes.shape={boxes.shape} is not ({glimpse.shape[0]}, 4)")
 
 
-def _as_rgb(image: Pixels) -> Pixels:
-    """Returns the image as `(height, width, 3)`."""
-    pixels = image[..., np.newaxis] if image.ndim == 2 else image
-    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"shape={image.shape} of an image is not (height, width[, channels]), 1 or 3 channels"
-        )
-    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-
-
 def _patches(glimpse: NDArray[np.float32]) -> list[Pixels]:
     """Returns the retina as one image `(patch, patch, 3)` per scale."""
     levels = np.rint(np.clip(glimpse, 0.0, 1.0) * _WHITE).astype(np.uint8)
-    return [_as_rgb(patch) for patch in levels]
+    return list(as_rgb("glimpse", levels, ("num_scales", "patch", "patch")))
 
 
 def _extent_text(box: Integers) -> str:
@@ -650,11 +667,7 @@ def _draw_boxes(panel: _Canvas, layout: _Layout, areas: list[_Rect]) -> None:
         # A shadow keeps the colour apart from bright pixels.
         shadow = area.grown(layout.line_width)
         panel.outline(shadow, (*_SHADOW, _SHADOW_ALPHA), 1)
-        panel.outline(area, _scale_colour(scale), layout.line_width)
-
-
-def _scale_colour(scale: int) -> Colour:
-    return SCALE_COLOURS[scale % len(SCALE_COLOURS)]
+        panel.outline(area, scale_colour(scale), layout.line_width)
 
 
 def _dot_radius(layout: _Layout, finest_side: float) -> float:
@@ -708,10 +721,10 @@ def _draw_retina(canvas: _Canvas, layout: _Layout, patches: list[Pixels], boxes:
         left, top = math.ceil(place.left + line), math.ceil(place.top + line)
         tile = _Rect(left, top, left + cell * patch.shape[1], top + cell * patch.shape[0])
         canvas.picture(tile, patch)
-        canvas.outline(tile, _scale_colour(scale), line)
+        canvas.outline(tile, scale_colour(scale), line)
         caption = (tile.middle[0], tile.bottom + line + layout.line_height / 2)
         text = _extent_text(boxes[scale])
-        canvas.text(caption, text, layout.font_size, _scale_colour(scale), "middle")
+        canvas.text(caption, text, layout.font_size, scale_colour(scale), "middle")
 
 
 # ------------------------------------------------------------------------------------------- belief

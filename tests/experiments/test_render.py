@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,8 +12,9 @@ from agents.gaze import RasterGaze
 from experiments.config import TaskConfig
 from experiments.evaluate import evaluate, evaluation_env
 from experiments.pictures import draw_glimpses, draw_patches
-from experiments.render import draw_first_images
+from experiments.render import draw_first_images, play_frames
 from ram_env import GlimpseVectorEnv
+from ram_env.env import TaskEnv
 
 NUM_GLIMPSES = 3
 PICTURED = 5
@@ -74,3 +76,22 @@ def test_the_last_glimpse_of_an_early_answer_stays(tmp_path: Path, task: TaskCon
         first, *others = (pixels(tmp_path / f"{kind}{t}.png") for t in range(1, NUM_GLIMPSES + 1))
         for other in others:
             np.testing.assert_array_equal(other, first)
+
+
+class SurerAndSurer:
+    """Stays where it is, on Catch, and is surer of that with every glimpse."""
+
+    def predict(self, observation: Any, state: Any = None, **_: Any) -> Any:
+        return {"location": np.zeros(2, np.float32), "move": 1}, (state or 0) + 1
+
+    def class_probabilities(self, observation: Any, state: Any = None) -> Any:
+        doubt = 1 / (3 + (state or 0))
+        return np.array([doubt, 1 - 2 * doubt, doubt])
+
+
+def test_the_last_frame_shows_what_the_last_action_came_of() -> None:
+    env = gym.make("ram_env/Catch-v0", screen_size=4, patch_size=2, render_mode="rgb_array")
+    beliefs = [
+        cast(TaskEnv, env.unwrapped).belief[1].item() for _ in play_frames(env, SurerAndSurer())
+    ]
+    np.testing.assert_allclose(beliefs, [1 / 3, 2 / 4, 3 / 5, 3 / 5])
