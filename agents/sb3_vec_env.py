@@ -1,4 +1,4 @@
-"""SB3's view of a `GlimpseVectorEnv`: its algorithms step all sub-environments at once."""
+"""SB3's view of our vector environments: its algorithms step all sub-environments at once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from ram_env import GlimpseVectorEnv
+from ram_env.vector_env import TaskVectorEnv
 
 Observations = dict[str, NDArray[np.float32]]
 Infos = list[dict[str, Any]]
 
+FINAL = ("final_obs", "final_info")  # what infos have of episodes that have just ended
+# What an attribute of one environment is called in many, and what there is one of for each.
+SINGLE = {"action_space": "single_action_space", "observation_space": "single_observation_space"}
+ONE_EACH = ("np_random", "np_random_seed", "belief")
+
 
 class SB3VecEnv(VecEnv):
-    """Does what SB3's `DummyVecEnv` over single `GlimpseEnv`s does, number by number, but faster.
+    """Does what SB3's `DummyVecEnv` over single environments does, number by number, but faster.
+
+    (With `order="sequential"` the items are dealt out to all, and not to each from the first on.)
 
     For episode returns in SB3's logs, wrap it in SB3's `VecMonitor`.
 
@@ -27,16 +34,22 @@ class SB3VecEnv(VecEnv):
             `"multi_discrete"` or `"discrete"`: SB3 knows no dict actions.
 
     Raises:
-        ValueError: The environments are not of that kind.
+        ValueError: It is another vector environment, or not of that kind.
 
     Example:
         >>> from sb3_contrib import RecurrentPPO
-        >>> from ram_env import GlimpseVectorEnv
+        >>> from ram_env.vector_env import TaskVectorEnv
         >>> env = GlimpseVectorEnv(num_envs=64, action_format="discrete", autoreset_mode="SameStep")
         >>> model = RecurrentPPO("MultiInputLstmPolicy", SB3VecEnv(env), n_steps=12)
     """
 
-    def __init__(self, env: GlimpseVectorEnv) -> None:
+    def __init__(self, env: TaskVectorEnv) -> None:
+        if not isinstance(env, TaskVectorEnv):
+            raise ValueError(
+                f"{type(env).__name__} is no vector environment of ram_env; give what "
+                "gym.make_vec('ram_env/...') returns, without wrappers, or SB3's DummyVecEnv the "
+                "single environments"
+            )
         if env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(
                 f"autoreset_mode={env.autoreset_mode.value!r}: SB3 needs 'SameStep', in which the "
@@ -50,14 +63,15 @@ class SB3VecEnv(VecEnv):
         self.env = env
         self._actions: NDArray[np.int64] | None = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self.metadata = env.metadata  # which SB3 takes a video's frames per second from
 
     def reset(self) -> Observations:
         """Starts all episodes anew, with the seeds and options that were set before, once."""
         observations, infos = self.env.reset(
-            seed=self._seeds if any(seed is not None for seed in self._seeds) else None,
+            seed=list(self._seeds),
             options={"index": self._index_of_each()} if any(self._options) else None,
         )
-        self.reset_infos = [{"index": index} for index in infos["index"].tolist()]
+        self.reset_infos = self._spread(infos)
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -74,16 +88,26 @@ class SB3VecEnv(VecEnv):
 
     def _infos_of_each(self, infos: dict[str, Any], dones: NDArray[np.bool_]) -> Infos:
         """Returns a dict for each sub-environment, as its own `step` would have returned it."""
-        each = [{"index": index, "TimeLimit.truncated": False} for index in infos["index"].tolist()]
-        for row in np.flatnonzero(dones).tolist():
-            self.reset_infos[row] = {"index": each[row]["index"]}
-            final = infos["final_info"]
-            each[row] |= {
-                name: final[name][row].item()
-                for name in ("index", "label", "prediction", "is_success")
-            }
-            each[row]["terminal_observation"] = infos["final_obs"][row]
+        running = self._spread(infos)
+        each = [{**info, "TimeLimit.truncated": False} for info in running]
+        if dones.any():
+            final = self._spread(infos["final_info"])
+            for row in np.flatnonzero(dones).tolist():
+                self.reset_infos[row] = running[row]
+                each[row] |= final[row]
+                each[row]["terminal_observation"] = infos["final_obs"][row]
         return each
+
+    def _spread(self, infos: dict[str, Any]) -> Infos:
+        """Returns a dict for each sub-environment of plain numbers, without masks."""
+        columns = {
+            name: values.tolist()
+            for name, values in infos.items()
+            if name not in FINAL and not name.startswith("_")
+        }
+        return [
+            {name: column[row] for name, column in columns.items()} for row in range(self.num_envs)
+        ]
 
     def _index_of_each(self) -> NDArray[np.int64]:
         """Returns the items that `set_options` asked for."""
@@ -101,8 +125,10 @@ class SB3VecEnv(VecEnv):
         return [None] * self.num_envs if frames is None else list(frames)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Returns an attribute of the environments, which all of them share."""
-        return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
+        """Returns an attribute of each environment: its own, or one that all of them share."""
+        rows = self._get_indices(indices)
+        value = getattr(self.env, SINGLE.get(attr_name, attr_name))
+        return [value[row] if attr_name in ONE_EACH else value for row in rows]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Sets an attribute of all environments; a ValueError if it is to be that of a few."""

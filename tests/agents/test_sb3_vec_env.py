@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector import SyncVectorEnv
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from agents.sb3_vec_env import SB3VecEnv
-from ram_env import GlimpseEnv, GlimpseVectorEnv
+from ram_env import CatchEnv, CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
 
 NUM_ENVS = 5
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 6, 6), dtype=np.uint8)
@@ -34,6 +36,15 @@ def make_dummy(**options: Any) -> DummyVecEnv:
     return DummyVecEnv([lambda: GlimpseEnv(**task)] * NUM_ENVS)
 
 
+def make_catch() -> SB3VecEnv:
+    options: dict[str, Any] = {"screen_size": 6, "action_format": "multi_discrete"}
+    return SB3VecEnv(CatchVectorEnv(num_envs=NUM_ENVS, autoreset_mode="SameStep", **options))
+
+
+def make_dummy_catch() -> DummyVecEnv:
+    return DummyVecEnv([lambda: CatchEnv(screen_size=6, action_format="multi_discrete")] * NUM_ENVS)
+
+
 def assert_same(found: Any, expected: Any) -> None:
     if isinstance(expected, dict):
         assert set(found) == set(expected)
@@ -43,9 +54,17 @@ def assert_same(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("action_format", ["discrete", "multi_discrete"])
-def test_it_does_what_dummy_vec_env_does(action_format: str) -> None:
-    ours, dummy = make_env(action_format=action_format), make_dummy(action_format=action_format)
+@pytest.mark.parametrize(
+    ("ours", "dummy"),
+    [
+        (make_env(action_format="discrete"), make_dummy(action_format="discrete")),
+        (make_env(action_format="multi_discrete"), make_dummy(action_format="multi_discrete")),
+        (make_catch(), make_dummy_catch()),
+    ],
+    ids=["discrete", "multi_discrete", "catch"],
+)
+def test_it_does_what_dummy_vec_env_does(ours: SB3VecEnv, dummy: DummyVecEnv) -> None:
+    assert ours.metadata["render_fps"] == dummy.metadata["render_fps"]
     assert ours.observation_space == dummy.observation_space
     assert ours.action_space == dummy.action_space
     ours.seed(7)
@@ -99,6 +118,16 @@ def test_attributes_are_those_of_the_environments() -> None:
         env.get_attr("no_such_thing")
 
 
+def test_attributes_of_one_environment_are_not_those_of_all_together() -> None:
+    ours, dummy = make_env(), make_dummy()
+    for env in (ours, dummy):
+        env.seed(3)
+        env.reset()
+    for name in ("action_space", "observation_space", "np_random_seed"):
+        assert ours.get_attr(name) == dummy.get_attr(name)
+        assert ours.get_attr(name, indices=[1, 4]) == dummy.get_attr(name, indices=[1, 4])
+
+
 def test_frames_are_those_of_the_environments() -> None:
     env = make_env(render_mode="rgb_array")
     env.reset()
@@ -116,6 +145,12 @@ def test_other_autoreset_modes_are_refused(mode: str) -> None:
 def test_dict_actions_are_refused() -> None:
     with pytest.raises(ValueError, match=r"action_format='dict'.*'multi_discrete' or 'discrete'"):
         make_env(action_format="dict")
+
+
+def test_other_vector_environments_are_refused() -> None:
+    others = SyncVectorEnv([lambda: gym.make("ram_env/MNIST-v0", action_format="discrete")])
+    with pytest.raises(ValueError, match="SyncVectorEnv is no vector environment of ram_env"):
+        SB3VecEnv(others)  # type: ignore[arg-type]
 
 
 def test_sb3_knows_returns_and_success_from_it() -> None:
