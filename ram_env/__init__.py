@@ -1,6 +1,6 @@
 """Hard visual attention as a Gymnasium environment. Importing this registers the ids."""
 
-from ram_env.catch import CatchEnv, CatchVectorEnv
+from ram_env.catch import CatchEnv, CatchTask, CatchVectorEnv
 from ram_env.datasets import Dataset, load_dataset
 from ram_env.distortion import Distortion
 from ram_env.env import GlimpseEnv
@@ -20,6 +20,7 @@ from ram_env.vector_env import GlimpseVectorEnv
 __all__ = [
     "ENVIRONMENTS",
     "CatchEnv",
+    "CatchTask",
     "CatchVectorEnv",
     "ClutteredScene",
     "Dataset",

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from ram_env.validation import as_array
+from ram_env.validation import as_array, brief
 
 NO_ANSWER = -1
 
@@ -86,7 +86,8 @@ class DictActions:
             location, label = action["location"], action[self.name]
         except (TypeError, KeyError, IndexError):
             raise ValueError(
-                f"action={action!r} is not a dict with the keys 'location' and {self.name!r}"
+                f"action={brief(action)} is not a dict with the keys 'location' and {self.name!r}, "
+                "which action_format='dict' wants; others: 'multi_discrete', 'discrete'"
             ) from None
         locations = _require_locations("action['location']", location, (*batch_shape, 2))
         name = f"action[{self.name!r}]"
@@ -182,9 +183,9 @@ def _require_array(
 ) -> NDArray[Any]:
     array = as_array(value)
     if array.shape != shape:
-        raise ValueError(f"{name}={value!r} has shape {array.shape}, expected {shape}")
+        raise ValueError(f"{name}={brief(value)} has shape {array.shape}, expected {shape}")
     if array.dtype.kind not in kinds:
         raise ValueError(
-            f"{name}={value!r} has dtype {array.dtype}, expected {wanted} of shape {shape}"
+            f"{name}={brief(value)} has dtype {array.dtype}, expected {wanted} of shape {shape}"
         )
     return array

@@ -21,7 +21,6 @@ import hashlib
 import math
 import os
 import re
-import reprlib
 import struct
 import zipfile
 import zlib
@@ -35,6 +34,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import ArrayLike, NDArray
+
+from ram_env.validation import brief
 
 __all__ = ["SPLITS", "Dataset", "DatasetSource", "load_dataset", "official_splits"]
 
@@ -275,8 +276,7 @@ def _recognise(source: DatasetSource) -> _Whole | _Official:
     if isinstance(source, str | os.PathLike):
         return _recognise_path(Path(source))
     raise ValueError(
-        f"unknown dataset {reprlib.repr(source)} of type {type(source).__name__}; "
-        f"{_ALLOWED_SOURCES}"
+        f"unknown dataset {brief(source)} of type {type(source).__name__}; {_ALLOWED_SOURCES}"
     )
 
 

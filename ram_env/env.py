@@ -55,8 +55,9 @@ class TaskEnv(gym.Env[Observation, Any]):
         Raises:
             ValueError: An unknown option, or an index that there is not.
         """
-        require_known_options(options, allowed=("index",))
-        index = requested_index(options, 1, self._episodes.task.num_items)
+        num_items = self._episodes.task.num_items
+        index = requested_index(options, 1, num_items)
+        require_known_options(options, allowed=("index",) if num_items else ())
         super().reset(seed=seed)
         if seed is not None:
             self._episodes.restart_order()

@@ -1,4 +1,4 @@
-"""The environment ids: one table. A change of behaviour raises the version of its id."""
+"""The environment ids. A change of behaviour raises the version of its id."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import gymnasium as gym
 
-# The paper's classification (Mnih et al. 2014, section 4.1 and its tables); Foveated is the sensor
-# of FGLab's example, whose unit of location is 13 pixels on an image of 28.
+# Those of `GlimpseEnv`: the paper's classification (Mnih et al. 2014, section 4.1 and its tables);
+# Foveated is the sensor of FGLab's example, whose unit of location is 13 pixels on an image of 28.
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "ram_env/MNIST-v0": {"scene": "plain", "num_glimpses": 6, "patch_size": 8, "num_scales": 1},
     "ram_env/FoveatedMNIST-v0": {

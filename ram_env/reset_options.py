@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ram_env.validation import as_array
+from ram_env.validation import as_array, brief
 
 
 def require_known_options(options: dict[str, Any] | None, *, allowed: tuple[str, ...]) -> None:
     """Raises a ValueError that names a reset option which does not exist."""
     unknown = [name for name in options or {} if name not in allowed]
     if unknown:
-        raise ValueError(f"unknown reset option {unknown[0]!r}; allowed: {', '.join(allowed)}")
+        told = ", ".join(allowed) or "none"
+        raise ValueError(f"unknown reset option {unknown[0]!r}; allowed: {told}")
 
 
 def requested_index(
@@ -35,13 +36,13 @@ def requested_index(
         return None
     if not num_items:
         raise ValueError(
-            f"options['index']={options['index']!r}: this task has no items to choose from; its "
-            "episodes are chosen by seed"
+            f"options['index']={brief(options['index'])}: this task has no items to choose from; "
+            "its episodes are chosen by seed"
         )
     index = as_array(options["index"])
     if index.dtype.kind not in "iu" or index.shape not in ((), (num_envs,)):
         raise ValueError(
-            f"options['index']={options['index']!r} is not an integer"
+            f"options['index']={brief(options['index'])} is not an integer"
             + (f" or {num_envs} of them" if num_envs > 1 else "")
         )
     outside = (index < 0) | (index >= num_items)
@@ -63,10 +64,11 @@ def requested_rows(options: dict[str, Any] | None, num_envs: int) -> NDArray[np.
     if mask is None:
         return np.arange(num_envs)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-        raise TypeError(f"options['reset_mask']={mask!r} is not a NumPy array of booleans")
+        raise TypeError(f"options['reset_mask']={brief(mask)} is not a NumPy array of booleans")
     if mask.shape != (num_envs,) or not mask.any():
         raise ValueError(
-            f"options['reset_mask']={mask!r} is not of shape ({num_envs},) with at least one True"
+            f"options['reset_mask']={brief(mask)} is not of shape ({num_envs},) with at least one "
+            "True"
         )
     return np.flatnonzero(mask)
 
@@ -87,10 +89,12 @@ def requested_seeds(
         return [int(seed) + position for position in range(num_envs)]
     if not isinstance(seed, Sequence | np.ndarray) or len(seed) != num_envs:
         raise ValueError(
-            f"seed={seed!r} is neither None nor an integer nor, for num_envs={num_envs}, "
+            f"seed={brief(seed)} is neither None nor an integer nor, for num_envs={num_envs}, "
             f"a list of {num_envs}"
         )
     for each in seed:
         if each is not None and (not isinstance(each, int | np.integer) or each < 0):
-            raise ValueError(f"seed={seed!r} holds {each!r}, not an integer of at least 0 or None")
+            raise ValueError(
+                f"seed={brief(seed)} holds {each!r}, not an integer of at least 0 or None"
+            )
     return [None if each is None else int(each) for each in seed]

@@ -70,7 +70,18 @@ class GlimpseSensor:
         Returns:
             float32 in [0, 1], `(batch, num_scales, patch_size, patch_size)`, and `channels` at the
             end if the images have them.
+
+        Raises:
+            ValueError: Images of another type, or a location outside.
         """
+        if images.dtype != np.uint8:
+            raise ValueError(
+                f"images.dtype={images.dtype} is not uint8; of numbers in [0, 1] give "
+                "np.rint(255 * images).astype(np.uint8)"
+            )
+        outside = ~(np.abs(locations) <= 1)  # true for NaN, too
+        if outside.any():
+            raise ValueError(f"locations hold {locations[outside][0]}, which is not in [-1, 1]")
         return self.glimpse(self.pad(images), np.arange(len(images)), locations)
 
     def pad(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 import numbers
+import reprlib
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 80  # characters, of an array and of a text
+
+
+def brief(value: object) -> str:
+    """Returns the repr of a value for an error, in one line and cut short if it is long."""
+    return " ".join(_SHORT.repr(value).split())
 
 
 def require_integer(name: str, value: object, *, at_least: int) -> None:
@@ -44,5 +53,5 @@ def require_probabilities(value: Any, shape: tuple[int, ...]) -> NDArray[np.floa
     array = as_array(value)
     fits = array.dtype.kind in "fiub" and array.shape == shape
     if not fits or not ((array >= 0) & (array <= 1)).all():
-        raise ValueError(f"belief={value!r} is not an array of probabilities of shape {shape}")
+        raise ValueError(f"belief={brief(value)} is not an array of probabilities of shape {shape}")
     return array.astype(np.float64)

@@ -88,7 +88,7 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
 
         Args:
             seed: None, one integer `s` (sub-environment `i` gets `s + i`), or a list of them. Any
-                seed makes the sequential order begin again.
+                seed of a sub-environment that is reset makes the sequential order begin again.
             options: `"index"`: the item to show, one for all or one for each sub-environment;
                 `"reset_mask"`: bool `(num_envs,)`, which sub-environments to reset.
 
@@ -100,15 +100,17 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
             TypeError: A mask that is not an array of booleans.
             ResetNeeded: A mask leaves out a sub-environment that was never reset.
         """
-        require_known_options(options, allowed=("index", "reset_mask"))
-        index = requested_index(options, self.num_envs, self._episodes.task.num_items)
+        num_items = self._episodes.task.num_items
+        index = requested_index(options, self.num_envs, num_items)
+        allowed = ("index", "reset_mask") if num_items else ("reset_mask",)
+        require_known_options(options, allowed=allowed)
         rows = requested_rows(options, self.num_envs)
         seeds = requested_seeds(seed, self.num_envs)
         self._require_started(np.delete(np.arange(self.num_envs), rows))
         for row in rows:
             if seeds[row] is not None:
                 self._generators[row], self._seeds[row] = seeding.np_random(seeds[row])
-        if seed is not None:
+        if any(seeds[row] is not None for row in rows):
             self._episodes.restart_order()
         self._start(rows, None if index is None else index[rows])
         return self._observe_all(), self._item_info(rows)

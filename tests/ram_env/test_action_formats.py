@@ -275,3 +275,17 @@ def test_one_bad_action_in_a_batch_is_enough(name, actions, message):
 def test_the_message_says_what_to_do_about_a_location_outside():
     with pytest.raises(ValueError, match="clip"):
         action_format("dict").decode(dict_action(location=(1.0001, 0)), ())
+
+
+@pytest.mark.parametrize("name", list(ACTION_FORMATS))
+def test_a_batch_of_another_format_is_told_in_a_line(name):
+    for action in (np.zeros((256, 5)), dict_action(np.zeros((256, 5)), np.zeros(256))):
+        with pytest.raises(ValueError, match="action") as error:
+            action_format(name).decode(action, (256,))
+        assert len(str(error.value)) < 400
+        assert "\n" not in str(error.value)
+
+
+def test_an_action_that_is_no_dict_is_told_which_format_it_is_for():
+    with pytest.raises(ValueError, match=r"action=3 is not a dict.*'dict' wants.*'discrete'"):
+        action_format("dict").decode(3, ())

@@ -335,6 +335,10 @@ def test_an_option_that_does_not_exist_is_named():
 
 @pytest.mark.parametrize("env", [CatchEnv(), CatchVectorEnv(num_envs=2)])
 def test_there_are_no_items_to_choose_from(env):
+    with pytest.raises(ValueError, match=r"'foo'; allowed: none"):
+        CatchEnv().reset(options={"foo": 1})
+    with pytest.raises(ValueError, match=r"'foo'; allowed: reset_mask"):
+        CatchVectorEnv(num_envs=2).reset(options={"foo": 1})
     with pytest.raises(ValueError, match=r"index.*no items.*seed"):
         env.reset(options={"index": 3})
 

@@ -335,5 +335,13 @@ def test_sizes_are_integers_of_at_least_one(name, value):
     assert "at least 1" in str(error.value)
 
 
+def test_images_of_other_types_and_locations_outside_are_refused():
+    with pytest.raises(ValueError, match="dtype=float64 is not uint8"):
+        GlimpseSensor()(np.full((1, 8, 8), 0.5), np.zeros((1, 2)))
+    for outside in (-1.01, 1.5, np.nan):
+        with pytest.raises(ValueError, match=rf"{outside}, which is not in \[-1, 1\]"):
+            GlimpseSensor()(IMAGE[np.newaxis], np.array([[outside, 0]]))
+
+
 def test_numpy_integers_are_integers():
     assert GlimpseSensor(patch_size=np.int64(4), num_scales=np.uint8(2)).extents == [4, 8]

@@ -459,6 +459,16 @@ def test_a_seed_begins_the_sequential_pass_anew(tiny):
         assert envs.reset()[1]["index"].tolist() == [10, 11, 0, 1, 2]
 
 
+def test_a_seed_that_nobody_takes_does_not(tiny):
+    envs = make(tiny, 2, order="sequential")
+    envs.reset(seed=0)
+    assert envs.reset(seed=[None, None])[1]["index"].tolist() == [2, 3]
+    of_the_second = {"reset_mask": np.array([False, True])}
+    infos = envs.reset(seed=[5, None], options=of_the_second)[1]
+    assert infos["index"].tolist() == [0, 4]
+    assert infos["_index"].tolist() == [False, True]
+
+
 # ------------------------------------------------------------------------------------------ seeding
 
 
