@@ -38,7 +38,7 @@ class SB3VecEnv(VecEnv):
 
     Example:
         >>> from sb3_contrib import RecurrentPPO
-        >>> from ram_env.vector_env import TaskVectorEnv
+        >>> from ram_env import GlimpseVectorEnv
         >>> env = GlimpseVectorEnv(num_envs=64, action_format="discrete", autoreset_mode="SameStep")
         >>> model = RecurrentPPO("MultiInputLstmPolicy", SB3VecEnv(env), n_steps=12)
     """
@@ -71,7 +71,7 @@ class SB3VecEnv(VecEnv):
             seed=list(self._seeds),
             options={"index": self._index_of_each()} if any(self._options) else None,
         )
-        self.reset_infos = self._spread(infos)
+        self.reset_infos = self._as_rows(infos, range(self.num_envs))
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -88,26 +88,25 @@ class SB3VecEnv(VecEnv):
 
     def _infos_of_each(self, infos: dict[str, Any], dones: NDArray[np.bool_]) -> Infos:
         """Returns a dict for each sub-environment, as its own `step` would have returned it."""
-        running = self._spread(infos)
-        each = [{**info, "TimeLimit.truncated": False} for info in running]
-        if dones.any():
-            final = self._spread(infos["final_info"])
-            for row in np.flatnonzero(dones).tolist():
-                self.reset_infos[row] = running[row]
-                each[row] |= final[row]
-                each[row]["terminal_observation"] = infos["final_obs"][row]
+        each = self._as_rows(infos, range(self.num_envs))
+        done = np.flatnonzero(dones).tolist()
+        for row in done:
+            self.reset_infos[row] = dict(each[row])
+        if done:
+            for row, final in zip(done, self._as_rows(infos["final_info"], done), strict=True):
+                each[row] |= {**final, "terminal_observation": infos["final_obs"][row]}
+        for info in each:
+            info["TimeLimit.truncated"] = False
         return each
 
-    def _spread(self, infos: dict[str, Any]) -> Infos:
-        """Returns a dict for each sub-environment of plain numbers, without masks."""
+    def _as_rows(self, infos: dict[str, Any], rows: Iterable[int]) -> Infos:
+        """Returns the infos of some sub-environments, a dict of plain numbers for each."""
         columns = {
             name: values.tolist()
             for name, values in infos.items()
             if name not in FINAL and not name.startswith("_")
         }
-        return [
-            {name: column[row] for name, column in columns.items()} for row in range(self.num_envs)
-        ]
+        return [{name: column[row] for name, column in columns.items()} for row in rows]
 
     def _index_of_each(self) -> NDArray[np.int64]:
         """Returns the items that `set_options` asked for."""
