@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
+
+import numpy as np
 
 Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -114,6 +116,7 @@ class ReinforceHyperparameters:
 
     def __post_init__(self) -> None:
         """Checks every value; JSON's lists of places become tuples."""
+        _take_numpy_out(self)
         _require(self, _REINFORCE_RULES)
         object.__setattr__(self, "raster", tuple((float(x), float(y)) for x, y in self.raster))
         if self.loss == "reinforce":
@@ -185,6 +188,7 @@ class RecurrentPPOHyperparameters:
 
     def __post_init__(self) -> None:
         """Checks every value."""
+        _take_numpy_out(self)
         _require(self, _RECURRENT_PPO_RULES)
 
     @property
@@ -200,6 +204,14 @@ ALGORITHMS: dict[str, type[Hyperparameters]] = {
 
 # Name, what is allowed in words, and the test for it.
 Rule: TypeAlias = tuple[str, str, Callable[[Any], bool]]
+
+
+def _take_numpy_out(hyperparameters: Hyperparameters) -> None:
+    """Makes numbers and arrays of NumPy plain ones of Python, which JSON can hold."""
+    for field in fields(hyperparameters):
+        value = getattr(hyperparameters, field.name)
+        if isinstance(value, np.generic | np.ndarray):
+            object.__setattr__(hyperparameters, field.name, value.tolist())
 
 
 def _require(hyperparameters: object, rules: Sequence[Rule]) -> None:

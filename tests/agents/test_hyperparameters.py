@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+from typing import Any
 
+import numpy as np
 import pytest
 
 from agents.hyperparameters import (
@@ -86,6 +89,26 @@ def test_whole_numbers_are_places_too() -> None:
 def test_places_may_come_as_jsons_lists() -> None:
     hyperparameters = ReinforceHyperparameters(raster=[[0.5, -1], [0, 0.25]])
     assert hyperparameters.raster == ((0.5, -1), (0, 0.25))
+
+
+def test_numbers_of_numpy_become_pythons_which_json_can_hold() -> None:
+    places = np.array([[0.5, -1.0], [0.0, 0.25]])
+    given: dict[str, Any] = {
+        "hidden_size": np.int64(64),
+        "learning_rate": np.float32(0.5),
+        "raster": places,
+    }
+    reinforce = ReinforceHyperparameters(**given, seed=np.uint32(3))
+    assert (reinforce.hidden_size, reinforce.learning_rate, reinforce.seed) == (64, 0.5, 3)
+    assert reinforce.raster == ((0.5, -1.0), (0.0, 0.25))
+    assert json.loads(json.dumps(dataclasses.asdict(reinforce)))["hidden_size"] == 64
+    assert type(RecurrentPPOHyperparameters(n_steps=np.int64(6)).n_steps) is int
+
+
+@pytest.mark.parametrize("value", [np.int64(0), np.float64(64), np.bool_(True), np.array([64])])
+def test_numbers_of_numpy_are_checked_too(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^hidden_size=.* is not an integer of at least 1"):
+        ReinforceHyperparameters(hidden_size=value)
 
 
 def test_unknown_hyperparameters_are_refused_by_name() -> None:
