@@ -272,15 +272,15 @@ class Reinforce:
             move_log_probs=moves,
         )
 
-    @torch.no_grad()
-    def _sample_location(self, state: State, location: Tensor) -> Tensor:
-        """Returns where to look after `location`, `(B, 2)`, unclamped.
+    # What is sampled is a constant; the gradient is of its log-probability. It is cut off after
+    # the heads, not switched off around them: autocast keeps the first cast of a weight, and older
+    # versions of PyTorch (2.9) would give one without a gradient to the log-probabilities, too.
 
-        They are constants: the gradient is the mean's.
-        """
+    def _sample_location(self, state: State, location: Tensor) -> Tensor:
+        """Returns where to look after `location`, `(B, 2)`, unclamped."""
         if self.hyperparameters.gaze != "learned":
-            return self._scripted_location(state[-1])
-        mean = self.network.location_mean(state[0], state[-1], location)
+            return self._scripted_location(state[-1]).detach()
+        mean = self.network.location_mean(state[0], state[-1], location).detach()
         noise = self._draw(Tensor.normal_, mean.shape)
         return mean + self.location_std * noise
 
@@ -295,10 +295,9 @@ class Reinforce:
             return self.network.raster_place(glimpses_taken)
         return 2 * self._draw(Tensor.uniform_, (len(glimpses_taken), 2)) - 1
 
-    @torch.no_grad()
     def _choose(self, hidden: Tensor) -> Tensor:
         """Returns choices `(B,)`: the likeliest where they are taught, sampled where explored."""
-        logits = self.network.class_logits(hidden)
+        logits = self.network.class_logits(hidden).detach()
         if self.hyperparameters.loss == "hybrid":
             return logits.argmax(dim=-1)
         # The first of K exponential clocks to ring, as in torch.multinomial, number by number.

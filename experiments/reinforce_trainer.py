@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from agents.processes import Share
 from agents.reinforce import Reinforce, UpdateMetrics
 from experiments.config import TrainConfig
 from experiments.trainer import EpochTrainer, Progress, Trainer, training_env
@@ -27,14 +28,17 @@ class LearnsByReinforce(EpochTrainer):
 
     def learn_epochs(self, progress: Progress) -> None:
         """See `EpochTrainer.learn_epochs`."""
-        while not self.is_finished:
+        while not self.is_finished and not self._is_to_stop():
             epochs_before = self.epochs_learned
             learned = self._learn_epoch(progress)
-            if self.epochs_learned == epochs_before:
-                # Stopped within the epoch, here or in a process that learns together with this.
-                self.stop_signal = self.stop_signal or signal.SIGTERM
-                return
-            self.finish_epoch(learned, progress)
+            if self.epochs_learned > epochs_before:  # not stopped within the epoch
+                self.finish_epoch(learned, progress)
+
+    def _is_to_stop(self) -> bool:
+        """Returns whether this process, or one that learns together with it, is to stop."""
+        if Share.of_this_process().any(self.stop_signal is not None, self.agent.device):
+            self.stop_signal = self.stop_signal or signal.SIGTERM
+        return self.stop_signal is not None
 
     def _learn_epoch(self, progress: Progress) -> dict[str, float]:
         """Learns from one epoch's episodes and returns the means of the updates' metrics."""

@@ -21,6 +21,7 @@ from agents.hyperparameters import Hyperparameters
 from experiments.config import TrainConfig
 
 RUNS = Path("runs")
+ALWAYS_IN_METRICS = {"epoch", "timesteps", "val_accuracy"}
 
 
 class Configuration(Protocol):
@@ -100,13 +101,21 @@ class RunFolder:
         return TrainConfig.from_json(read_json(self.config))
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """Returns the rows of `metrics.csv`, none before the first epoch."""
+        """Returns the rows of `metrics.csv`, none before the first epoch.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
         if not self.metrics.exists():
             return []
-        with self.metrics.open(newline="") as file:
-            return [
-                {name: _number(text) for name, text in row.items()} for row in csv.DictReader(file)
-            ]
+        try:
+            text = self.metrics.read_text()
+            names, *rows = csv.reader(text.splitlines())
+            if not text.endswith("\n") or not ALWAYS_IN_METRICS.issubset(names):
+                raise ValueError("it is not whole")
+            return [dict(zip(names, map(_number, row), strict=True)) for row in rows]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{self.metrics} is damaged: {error}") from error
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
         """Writes all rows of `metrics.csv` anew, so that no half row is ever there."""

@@ -67,8 +67,14 @@ class EpochTrainer(ABC):
         self.episodes_per_epoch = episodes_per_epoch
         self.timesteps_per_epoch = timesteps_per_epoch
         self.stop_signal: signal.Signals | None = None
+        try:
+            rows = run.read_metrics()
+        except ValueError as error:
+            raise DamagedCheckpointError(
+                f"{error}; put the file back, or begin a new run"
+            ) from error
         # Rows beyond the training state are of an epoch that will be repeated.
-        self.rows = [row for row in run.read_metrics() if row["timesteps"] <= agent.num_timesteps]
+        self.rows = [row for row in rows if row["timesteps"] <= agent.num_timesteps]
         last = self.rows[-1]["timesteps"] if self.rows else 0
         if last != agent.num_timesteps:
             raise DamagedCheckpointError(

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from pathlib import Path
 
 import pytest
 
 from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
+from experiments.reinforce_trainer import ReinforceTrainer
+from experiments.run_folder import RunFolder
 
 
 class Silent:
@@ -48,6 +51,38 @@ def test_a_run_that_cannot_be_gone_on_with_here_is_left_as_it_is(
         data.with_suffix(".gone").rename(data)
     assert contents(run) == before
     assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epoch,timesteps,val_accuracy\n1,825,0.5\n2,16",
+        "epoch,timesteps,val_accuracy\n1,825,0.",
+        "epoch,timesteps,val_accuracy\n1,825,0.5,7\n",
+        "epoch,timesteps,val_accuracy\n1,825,half\n",
+        "epoch,timesteps\n1,825\n",
+        "",
+    ],
+    ids=["half a row", "half a number", "too long", "no number", "no accuracy", "empty"],
+)
+def test_metrics_that_are_not_whole_are_named(run: Path, text: str) -> None:
+    (run / "metrics.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"metrics\.csv is damaged: .*; put the file back"):
+        ReinforceTrainer.resume(RunFolder.open(run))
+
+
+def test_a_stop_is_heeded_where_an_epoch_is_a_single_update(
+    tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(tiny_config, batch_size=275, epochs=3)  # all training images
+    trainer = go_on_or_start(tmp_path / "run", config)
+
+    class Stopping(Silent):
+        def on_update(self, loss: float, reward: float) -> None:
+            trainer.stop_signal = signal.SIGINT
+
+    trainer.train(Stopping())
+    assert [row["epoch"] for row in trainer.rows] == [1]
 
 
 @pytest.mark.parametrize("file", ["config.json", "metrics.csv", "checkpoints/latest.safetensors"])
