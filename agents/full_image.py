@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 from agents.devices import find_device
 from agents.hyperparameters import Device
 from agents.optimisers import decay
+from agents.seeds import learning_seeds
 from agents.spaces import GlimpseSpaces
 from ram_env import GlimpseVectorEnv
 from ram_env.validation import require_choice
@@ -91,7 +92,7 @@ class FullImageClassifier:
         self._seed = seed
         spaces = GlimpseSpaces.of(env.single_observation_space, env.single_action_space)
         with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             make = {"mlp": _mlp, "cnn": _cnn}[network]
             self.network = make(spaces.glimpse_shape, spaces.num_classes).to(self.device)
         self.num_timesteps = 0
@@ -99,13 +100,16 @@ class FullImageClassifier:
     def learn(
         self, total_timesteps: int, *, callback: Callable[[FullImageClassifier], None] | None = None
     ) -> FullImageClassifier:
-        """Learns from this many images, rounded up to whole batches; `callback` after each."""
+        """Learns from this many images, rounded up to whole batches; `callback` after each.
+
+        The learning rate falls from its beginning to 0 each time; no two calls have equal images.
+        """
         optimiser = torch.optim.Adam(self.network.parameters(), self._learning_rate)
-        reset_seed: int | None = self._seed
-        end = self.num_timesteps + total_timesteps
-        while self.num_timesteps < end:
+        before = self.num_timesteps
+        reset_seed: int | None = learning_seeds(self._seed, before).env
+        while (learned := self.num_timesteps - before) < total_timesteps:
             for group in optimiser.param_groups:
-                group["lr"] = self._learning_rate * decay("cosine", self.num_timesteps / end)
+                group["lr"] = self._learning_rate * decay("cosine", learned / total_timesteps)
             observation, _ = self.env.reset(seed=reset_seed)
             logits = self._logits(observation)
             _, _, _, _, info = self.env.step(_answer(logits))

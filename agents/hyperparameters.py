@@ -105,7 +105,7 @@ class ReinforceHyperparameters:
     averaging: float = 0.0
     """Decay of the moving average of the weights, by which it acts outside of learning; 0: none."""
     max_grad_norm: float = 5.0
-    """The gradient's norm is clipped to this."""
+    """Two gradients' norms are clipped to this: that of where to look, and that of all else."""
     seed: int = 0
     """Seed of weights, exploration and environments; equal seeds give equal runs on a CPU."""
     device: Device = "auto"

@@ -18,6 +18,7 @@ from agents.devices import find_device
 from agents.hyperparameters import RecurrentPPOHyperparameters
 from agents.networks import GlimpseNetwork
 from agents.sb3_vec_env import SB3VecEnv
+from agents.seeds import learning_seeds
 from ram_env import GlimpseVectorEnv
 
 STATS_WINDOW = 2000  # episodes that SB3's log averages over
@@ -98,7 +99,7 @@ def make_recurrent_ppo(
         stats_window_size=STATS_WINDOW,
         tensorboard_log=tensorboard_log,
         policy_kwargs=_policy_arguments(values),
-        seed=values.seed,
+        seed=learning_seeds(values.seed, 0).env,  # SB3 has one for all
         device=find_device(values.device),
     )
 

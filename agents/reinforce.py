@@ -42,6 +42,7 @@ from agents.optimisers import (
     set_learning_rates,
 )
 from agents.processes import Share
+from agents.seeds import learning_seeds
 from agents.spaces import GlimpseSpaces
 
 
@@ -122,10 +123,11 @@ class Reinforce:
         self.device = find_device(hyperparameters.device)
         self._dtype = find_precision(hyperparameters.precision, self.device)
         self.num_timesteps = 0
+        self._timesteps_ever = 0  # which no call to `learn` resets
         self._share = Share.of_this_process()
         self._generator = torch.Generator(device=self.device)
         with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
-            torch.manual_seed(hyperparameters.seed)
+            torch.default_generator.manual_seed(hyperparameters.seed)
             self.network = RecurrentAttention(
                 spaces_.glimpse_shape,
                 spaces_.num_classes,
@@ -166,9 +168,9 @@ class Reinforce:
     ) -> Reinforce:
         """Learns from this many environment steps, rounded up to whole rollouts.
 
-        Environment and exploration are seeded anew from the agent's seed and `num_timesteps`, so
-        that learning on from a saved training state gives what learning without a break gives,
-        wherever calls to `learn` meet.
+        Environment and exploration are seeded anew from the agent's seed and from how much it has
+        learned in all, so that each call has episodes of its own, and learning on from a saved
+        training state gives what learning without a break gives, wherever calls to `learn` meet.
 
         Args:
             total_timesteps: Environment steps, in all sub-environments together.
@@ -189,11 +191,10 @@ class Reinforce:
         if reset_num_timesteps:
             self.num_timesteps = 0
         end = self.num_timesteps + total_timesteps
-        seeds = np.random.SeedSequence([self.hyperparameters.seed, self.num_timesteps])
-        env_seed, exploration_seed = (int(seed) for seed in seeds.generate_state(2))
-        self._generator.manual_seed(exploration_seed)
-        # Gymnasium counts up from it, in 32 bits: through the environments of all processes.
-        reset_seed: int | None = (env_seed >> 1) + self._share.rank * num_envs
+        seeds = learning_seeds(self.hyperparameters.seed, self._timesteps_ever)
+        self._generator.manual_seed(seeds.exploration)
+        # Gymnasium counts up from it, through the environments of all processes.
+        reset_seed: int | None = seeds.env + self._share.rank * num_envs
         play = self.rollout if self._share.is_whole else self._averaging_gradients()
         while self.num_timesteps < end:
             progress = self.num_timesteps / (schedule_timesteps or end)
@@ -202,7 +203,9 @@ class Reinforce:
                 rollout = play(reset_seed)
                 losses = attention_loss(rollout, self.hyperparameters)
             metrics = self._update(rollout, losses, progress)
-            self.num_timesteps += rollout.log_probs.numel() * self._share.processes
+            timesteps = rollout.log_probs.numel() * self._share.processes
+            self.num_timesteps += timesteps
+            self._timesteps_ever += timesteps
             reset_seed = None
             is_over = callback is not None and callback(self, metrics) is False
             if self._share.any(is_over, self.device):
@@ -521,6 +524,7 @@ class Reinforce:
         tensors = {**self.network.state_dict(), **optimiser_state}
         training = {
             "num_timesteps": self.num_timesteps,
+            "timesteps_ever": self._timesteps_ever,
             "location_std": self.location_std,
             "precision": str(self._dtype).removeprefix("torch."),
         }
@@ -552,6 +556,7 @@ class Reinforce:
                 state.setdefault(int(index), {})[name] = tensor
         try:
             agent.num_timesteps = document["num_timesteps"]
+            agent._timesteps_ever = document.get("timesteps_ever", agent.num_timesteps)
             agent.location_std = document["location_std"]
             agent._dtype = find_precision(document["precision"], agent.device)
             agent.average.load_state_dict(

@@ -1,5 +1,8 @@
 """`ram benchmark`: agents x tasks x seeds, each trained and tested in the same way, side by side.
 
+Of `ram` and its variants, and of `ppo`, the epoch that is the best on `val` is tested; of all other
+agents, what they are in the end.
+
 Every cell has a folder of its own, `<folder>/cells/<task>/<epochs>-epochs/<agent>/seed-<seed>`, and
 is finished once its `result.json` is there, which is written last. So a benchmark that was stopped
 goes on where it was, and one that is asked for more agents or seeds runs only what is new. A result

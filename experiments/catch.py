@@ -23,7 +23,7 @@ from agents.gaze import RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import ReinforceHyperparameters
 from agents.reinforce import Reinforce
 from experiments.evaluate import wilson_interval
-from experiments.pictures import write_gif
+from experiments.pictures import write_episodes
 from experiments.plots import plot_training
 from experiments.reinforce_trainer import LearnsByReinforce
 from experiments.render import play_frames
@@ -198,13 +198,12 @@ def draw(run: RunFolder, agent: Reinforce) -> None:
     """Writes the chart of the training and an animation of the first test episodes."""
     plot_training(run.read_metrics(), run.path / "loss.png")
     env = gym.make(CATCH, render_mode="rgb_array")
-    frames, seconds = [], []
-    for seed in TEST_SEEDS[:NUM_ANIMATED]:
-        for frame in play_frames(env, agent, seed=seed):
-            frames.append(frame)
-            seconds.append(SECONDS_PER_GLIMPSE)
-        seconds[-1] = SECONDS_AT_THE_END
-    write_gif(run.path / "episode.gif", frames, seconds)
+    write_episodes(
+        run.path / "episode.gif",
+        (play_frames(env, agent, seed=seed) for seed in TEST_SEEDS[:NUM_ANIMATED]),
+        seconds=SECONDS_PER_GLIMPSE,
+        seconds_at_the_end=SECONDS_AT_THE_END,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

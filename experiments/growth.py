@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 from gymnasium.vector import AutoresetMode
 
-from experiments.plots import new_figure, save_figure
+from experiments.plots import GRID, new_figure, save_figure
 from ram_env import GlimpseVectorEnv, load_dataset
 from ram_env.scenes import TranslatedScene
 
@@ -135,7 +135,7 @@ def plot_growth(costs: dict[str, dict[int, Cost]], path: Path) -> None:
             panel.set(xscale="log", yscale="log")
             panel.set_xticks(values, [str(value) for value in values], fontsize=8)
             panel.minorticks_off()
-            panel.grid(color="#e4e7ec")
+            panel.grid(color=GRID)
             panel.spines[["top", "right"]].set_visible(False)
         column[1].set_xlabel(axis)
     panels[0, 0].set_ylabel("microseconds,\nby sub-environment")

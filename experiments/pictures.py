@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -202,6 +202,31 @@ def write_gif(
             loop=_FOREVER,
             optimize=True,  # only what changes is written
         )
+
+
+def write_episodes(
+    path: str | os.PathLike[str],
+    episodes: Iterable[Iterable[Pixels]],
+    *,
+    seconds: float,
+    seconds_at_the_end: float,
+) -> None:
+    """Writes an animation of one episode after the other, as `write_gif` does.
+
+    Args:
+        path: The file; its folder is made if need be.
+        episodes: The frames of each.
+        seconds: How long each frame is shown.
+        seconds_at_the_end: How long the last frame of each episode is.
+    """
+    frames: list[Pixels] = []
+    durations: list[float] = []
+    for episode in episodes:
+        for frame in episode:
+            frames.append(frame)
+            durations.append(seconds)
+        durations[-1] = seconds_at_the_end
+    write_gif(path, frames, durations)
 
 
 def _with_palette(frames: Pixels) -> list[Image.Image]:

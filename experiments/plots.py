@@ -48,11 +48,12 @@ _SMALL_FONT_SIZE = 8.0
 _PADDING = 0.09
 _TITLE_SIZE = 11.0
 
-_INK = "#1f2430"
-_MUTED = "#667085"
-_GRID = "#e4e7ec"
+INK = "#1f2430"
+MUTED = "#667085"
+GRID = "#e4e7ec"
+ACCENT = "#0072b2"
 # Blue and vermillion of the colour-blind safe palette of Okabe & Ito (2008).
-_TRAIN = "#0072b2"
+_TRAIN = ACCENT
 _VAL = "#d55e00"
 
 _TRAINING_HEIGHT = 4.3
@@ -154,13 +155,10 @@ def plot_losses(losses: Sequence[float], path: str | os.PathLike[str]) -> None:
     axes = figure.subplots()
     axes.plot(updates, values, color=_TRAIN, alpha=0.3, linewidth=_THIN_LINE_WIDTH)
     axes.plot(updates, means, color=_TRAIN, linewidth=_LINE_WIDTH)
-    axes.spines[["top", "left", "right"]].set_visible(False)
-    axes.spines["bottom"].set_color(_MUTED)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.tick_params(colors=_MUTED, labelsize=_SMALL_FONT_SIZE, length=0)
-    axes.set_xlabel("iteration", color=_MUTED, fontsize=_FONT_SIZE)
+    begin_chart(axes, ylabel="what is minimised")
+    axes.set_xlabel("iteration", fontsize=_FONT_SIZE)
     note = f"each update's, and the mean of {width} around it"
-    _write_title(axes, "Training loss", note, _MUTED)
+    _write_title(axes, "Training loss", note, MUTED)
     save_figure(figure, path)
 
 
@@ -168,12 +166,12 @@ def _draw_loss(axes: Axes, history: History) -> None:
     train, val = (_column(history, f"{split}_cross_entropy") for split in ("train", "val"))
     if np.isfinite(train).any() or np.isfinite(val).any():
         _begin_epochs(axes, history, ylabel="cross-entropy (nats)")
-        _write_title(axes, "Loss", "after the last glimpse", _MUTED)
+        _write_title(axes, "Loss", "after the last glimpse", MUTED)
         use_log_scale(axes, np.concatenate([train, val]))
     else:
         train = _column(history, "train_loss")
         _begin_epochs(axes, history, ylabel="what is minimised")
-        _write_title(axes, "Loss", "no cross-entropy was measured", _MUTED)
+        _write_title(axes, "Loss", "no cross-entropy was measured", MUTED)
     _draw_line(axes, history, train, "training", _TRAIN)
     _draw_line(axes, history, val, "validation", _VAL)
     axes.tick_params(labelbottom=False)
@@ -186,13 +184,13 @@ def _draw_other_terms(axes: Axes, history: History) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=_ROUND_STEPS))
     axes.yaxis.set_major_formatter(_plain_number)
     axes.margins(y=_TERMS_MARGIN)
-    axes.axhline(0, color=_MUTED, linewidth=0.6)
+    axes.axhline(0, color=MUTED, linewidth=0.6)
     styles = iter(("-", "--", ":"))
     for column, name in LOSS_TERMS.items():
         values = _column(history, column)
         if np.isfinite(values).any():
             style = {"linewidth": _THIN_LINE_WIDTH, "linestyle": next(styles)}
-            _draw_line(axes, history, values, name, _MUTED, **style)
+            _draw_line(axes, history, values, name, MUTED, **style)
 
 
 def _draw_errors(axes: Axes, history: History) -> None:
@@ -214,7 +212,7 @@ def errors_to_draw(accuracies: ArrayLike) -> Floats:
 def _mark_best(axes: Axes, history: History, accuracies: Floats) -> None:
     """Puts a ring around the first epoch with the fewest errors, and what it is into the title."""
     if not np.isfinite(accuracies).any():
-        _write_title(axes, "Error", "no validation", _MUTED)
+        _write_title(axes, "Error", "no validation", MUTED)
         return
     best = int(np.nanargmax(accuracies))
     epoch = history[best]["epoch"]
@@ -232,12 +230,12 @@ def _column(history: History, key: str) -> Floats:
 def begin_chart(axes: Axes, *, ylabel: str) -> None:
     """Sets the axes up: thin lines, no box."""
     axes.spines[["top", "left", "right"]].set_visible(False)
-    axes.spines["bottom"].set_color(_MUTED)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.spines["bottom"].set_color(MUTED)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_MUTED, labelsize=_SMALL_FONT_SIZE, length=0)
-    axes.set_ylabel(ylabel, color=_MUTED, fontsize=_FONT_SIZE)
-    axes.xaxis.label.set(color=_MUTED, fontsize=_FONT_SIZE)
+    axes.tick_params(colors=MUTED, labelsize=_SMALL_FONT_SIZE, length=0)
+    axes.set_ylabel(ylabel, color=MUTED, fontsize=_FONT_SIZE)
+    axes.xaxis.label.set(color=MUTED, fontsize=_FONT_SIZE)
 
 
 def _begin_epochs(axes: Axes, history: History, *, ylabel: str) -> None:
@@ -251,7 +249,7 @@ def _begin_epochs(axes: Axes, history: History, *, ylabel: str) -> None:
 
 def _write_title(axes: Axes, title: str, note: str, colour: str) -> None:
     axes.set_title(
-        title, loc="left", pad=_TITLE_PAD, color=_INK, fontsize=_TITLE_SIZE, fontweight="bold"
+        title, loc="left", pad=_TITLE_PAD, color=INK, fontsize=_TITLE_SIZE, fontweight="bold"
     )
     axes.annotate(
         note,
@@ -387,7 +385,7 @@ def _new_panels(count: int, aspect: float) -> tuple[Figure, list[Axes]]:
 def _write_footer(figure: Figure, text: str) -> None:
     """Writes small text below everything, in as many lines as it needs."""
     room = round(figure.get_figwidth() * _CHARACTERS_PER_INCH)
-    figure.supxlabel(textwrap.fill(text, room), color=_MUTED, fontsize=_SMALL_FONT_SIZE)
+    figure.supxlabel(textwrap.fill(text, room), color=MUTED, fontsize=_SMALL_FONT_SIZE)
 
 
 def draw_mean_image(axes: Axes, grey: Numbers, title: str) -> None:
@@ -405,7 +403,7 @@ def draw_mean_image(axes: Axes, grey: Numbers, title: str) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    axes.set_title(title, loc="left", color=_INK, fontsize=_FONT_SIZE, fontweight="bold")
+    axes.set_title(title, loc="left", color=INK, fontsize=_FONT_SIZE, fontweight="bold")
 
 
 def draw_heat(axes: Axes, points: Floats, image_size: tuple[int, int]) -> None:
@@ -454,17 +452,17 @@ def _draw_mean(axes: Axes, points: Floats, glimpse_side: int) -> None:
     """Draws the finest scale's square at the mean of points `(n, 2)`; mean and spread below."""
     points = points[np.isfinite(points[:, 0])]
     if not len(points):
-        axes.set_xlabel("nobody looked", loc="left", color=_MUTED, fontsize=_SMALL_FONT_SIZE)
+        axes.set_xlabel("nobody looked", loc="left", color=MUTED, fontsize=_SMALL_FONT_SIZE)
         return
     (x, y), (x_std, y_std) = points.mean(axis=0), points.std(axis=0)
     colour = np.array(SCALE_COLOURS[0]) / np.iinfo(np.uint8).max
     corner = (x - glimpse_side / 2, y - glimpse_side / 2)
     square = Rectangle(corner, glimpse_side, glimpse_side, fill=False)
-    shadow = withStroke(linewidth=_SHADOW_LINE_WIDTH, foreground=_INK)
+    shadow = withStroke(linewidth=_SHADOW_LINE_WIDTH, foreground=INK)
     square.set(edgecolor=colour, linewidth=_BOX_LINE_WIDTH, path_effects=[shadow])
     axes.add_patch(square)
     numbers = f"x {x:.1f} ± {x_std:.1f}   y {y:.1f} ± {y_std:.1f} px"
-    axes.set_xlabel(numbers, loc="left", color=_MUTED, fontsize=_SMALL_FONT_SIZE)
+    axes.set_xlabel(numbers, loc="left", color=MUTED, fontsize=_SMALL_FONT_SIZE)
 
 
 # -------------------------------------------------------------------------------------------- files

@@ -6,7 +6,6 @@ from collections import defaultdict
 from pathlib import Path
 from zipfile import BadZipFile
 
-import numpy as np
 from gymnasium.vector import AutoresetMode
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -16,6 +15,7 @@ from agents.checkpoint import DamagedCheckpointError
 from agents.devices import find_device
 from agents.files import replace_atomically
 from agents.recurrent_ppo import learning_environments, make_recurrent_ppo
+from agents.seeds import learning_seeds
 from experiments.config import TrainConfig
 from experiments.trainer import Progress, Trainer, training_env
 
@@ -53,8 +53,7 @@ class RecurrentPPOTrainer(Trainer):
             raise DamagedCheckpointError(
                 f"{str(path)!r} is damaged, or not SB3's: {error!r}"
             ) from error
-        seeds = np.random.SeedSequence([config.agent.seed, agent.num_timesteps])
-        agent.set_random_seed(int(seeds.generate_state(1)[0]) >> 1)
+        agent.set_random_seed(learning_seeds(config.agent.seed, agent.num_timesteps).env)
         return agent
 
     def write_model(self, path: Path) -> None:

@@ -16,7 +16,7 @@ from agents.base import Agent
 from agents.hyperparameters import Device
 from experiments.config import TrainConfig
 from experiments.evaluate import Evaluation, evaluate, evaluation_env
-from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
+from experiments.pictures import draw_glimpses, draw_patches, write_episodes, write_png
 from experiments.plots import plot_gaze, plot_training
 from experiments.run_folder import RUNS, RunFolder
 from experiments.saved_agents import is_pretrained, load_best, open_run
@@ -82,13 +82,13 @@ def draw_episodes(path: Path, agent: Agent, config: TrainConfig) -> None:
     task = config.task
     options = {**task.options, **config.agent.env_options}
     env = gym.make(task.env, split="test", render_mode="rgb_array", **options)
-    frames, seconds = [], []
-    for index in range(min(NUM_ANIMATED, len(load_dataset(task.dataset, "test")))):
-        for frame in play_frames(env, agent, index):
-            frames.append(frame)
-            seconds.append(SECONDS_PER_GLIMPSE)
-        seconds[-1] = SECONDS_AT_THE_END
-    write_gif(path, frames, seconds)
+    num_episodes = min(NUM_ANIMATED, len(load_dataset(task.dataset, "test")))
+    write_episodes(
+        path,
+        (play_frames(env, agent, index) for index in range(num_episodes)),
+        seconds=SECONDS_PER_GLIMPSE,
+        seconds_at_the_end=SECONDS_AT_THE_END,
+    )
 
 
 def play_frames(

@@ -16,6 +16,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from experiments.plots import (
+    ACCENT,
+    GRID,
+    INK,
+    MUTED,
     begin_chart,
     errors_to_draw,
     new_figure,
@@ -31,7 +35,6 @@ MARGIN = 1.1
 # Dark for few errors; without the palest colours, which white hides.
 COLOURS = colormaps["viridis"].resampled(256)
 PALEST = 0.9
-INK, MUTED, GRID, ACCENT = "#1f2430", "#667085", "#e4e7ec", "#0072b2"
 BEST_WIDTH, OTHER_WIDTH = 2.6, 1.2
 DECADES_FOR_LOG = 10.0  # values that span more than this factor are laid out logarithmically
 TICK_DISTANCE = 0.05  # of the axis

@@ -71,6 +71,43 @@ def test_equal_seeds_give_equal_classifiers() -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
+class Recorder(GlimpseVectorEnv):
+    """Keeps the items that its episodes begin with."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.items: list[list[int]] = []
+
+    def reset(self, **options: Any) -> Any:
+        observation, info = super().reset(**options)
+        self.items.append(info["index"].tolist())
+        return observation, info
+
+
+def test_every_call_of_learn_and_every_seed_has_images_of_its_own() -> None:
+    images, labels = np.zeros((300, 4, 4), np.uint8), np.zeros(300, np.int64)
+    settings = {**full_image_options((4, 4)), "autoreset_mode": "Disabled"}
+    env = Recorder((images, labels), num_envs=10, **settings)
+    FullImageClassifier(env, "mlp", seed=0).learn(5 * 10).learn(5 * 10)
+    FullImageClassifier(env, "mlp", seed=1).learn(5 * 10)
+    items = np.array(env.items)
+    first, second, of_seed_1 = items[:5], items[5:10], items[10:]
+    assert (first == second).mean() < 0.1
+    assert (first[:, 1:] == of_seed_1[:, :-1]).mean() < 0.1  # not the same, a place further on
+
+
+def test_its_learning_rate_falls_each_time_from_the_beginning() -> None:
+    agent = FullImageClassifier(make_env(), "mlp", seed=0)
+    for _ in range(2):
+        before = [weights.detach().clone() for weights in agent.network.parameters()]
+        agent.learn(30)  # one update, at the full rate: Adam's first step is as long as that
+        steps = [
+            (weights.detach() - old).abs().max().item()
+            for weights, old in zip(agent.network.parameters(), before, strict=True)
+        ]
+        assert max(steps) == pytest.approx(1e-3, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"num_glimpses": 2}, "num_glimpses=2"), ({"autoreset_mode": "NextStep"}, "'NextStep'")],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 
 from agents.devices import find_precision
 from agents.gaze import RandomGaze, WithGaze, center_gaze
-from agents.hyperparameters import Precision
+from agents.hyperparameters import Precision, ReinforceHyperparameters
 from agents.loss import attention_loss, log_likelihoods
 from agents.reinforce import Reinforce, UpdateMetrics
 from ram_env import CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
@@ -25,11 +26,18 @@ SMALL = {
 
 
 class Recorder(VectorWrapper):
-    """Keeps the actions that the environments get."""
+    """Keeps the items that the environments begin with, and the actions that they get."""
 
     def __init__(self, env: GlimpseVectorEnv) -> None:
         super().__init__(env)
+        self.items: list[list[int]] = []
         self.actions: list[dict[str, np.ndarray]] = []
+
+    def reset(self, **options: Any) -> Any:
+        observation, info = super().reset(**options)
+        if "index" in info:  # balls have none
+            self.items.append(info["index"].tolist())
+        return observation, info
 
     def step(self, actions: dict[str, np.ndarray]) -> Any:
         self.actions.append(actions)
@@ -189,6 +197,36 @@ def test_it_acts_by_the_average_of_its_weights(tiny_env: GlimpseVectorEnv, tmp_p
     )
 
 
+def test_it_looks_by_the_average_of_its_weights(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, averaging=0.9, **SMALL).learn(3 * 12)
+    with torch.no_grad():
+        agent.acting_network.location_network.bias.copy_(torch.tensor([0.5, -0.25]))
+        agent.acting_network.location_network.weight.zero_()
+        agent.acting_network.location_raster.zero_()
+    observation, _ = tiny_env.reset(seed=0)
+    action, _ = agent.predict(observation, deterministic=True)
+    np.testing.assert_allclose(action["location"], [[0.5, -0.25]] * 4)
+
+
+def test_it_samples_from_its_policy_when_it_may_explore(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, location_std=0.1, **SMALL)
+    probabilities = np.array([0.2, 0.7, 0.1], np.float32)
+    with torch.no_grad():
+        agent.network.location_network.bias.copy_(torch.tensor([0.5, -0.25]))
+        agent.network.action_network.weight.zero_()
+        agent.network.action_network.bias.copy_(torch.as_tensor(np.log(probabilities)))
+    observation, _ = tiny_env.reset(seed=0)
+    many = {name: np.repeat(values[:1], 10_000, axis=0) for name, values in observation.items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        action, _ = agent.predict(many, deterministic=False)
+    # Four standard errors of 10,000 draws: of a frequency 0.02, of a mean 0.004, of a deviation.
+    frequencies = np.bincount(action["label"], minlength=3) / 10_000
+    np.testing.assert_allclose(frequencies, probabilities, atol=0.02)
+    np.testing.assert_allclose(action["location"].mean(axis=0), [0.5, -0.25], atol=0.004)
+    np.testing.assert_allclose(action["location"].std(axis=0), 0.1, atol=0.003)
+
+
 def test_learning_on_goes_on_with_the_average(tiny_env: GlimpseVectorEnv, tmp_path: Path) -> None:
     rollout = 4 * 3
     whole = Reinforce(tiny_env, averaging=0.9, **SMALL)
@@ -213,6 +251,59 @@ def test_a_random_gaze_looks_anywhere_even_when_deterministic(tiny_env: GlimpseV
     assert np.abs(locations).max() <= 1
     np.testing.assert_allclose(locations.mean(axis=0), 0, atol=0.05)
     np.testing.assert_allclose(locations.std(axis=0), 1 / np.sqrt(3), atol=0.03)
+
+
+# --- every hyperparameter --------------------------------------------------------------------
+
+# Of each a value that is not the default, and what it needs to make a difference.
+OTHER_VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "glimpse_hidden_size": (9, {}),
+    "location_hidden_size": (9, {}),
+    "image_hidden_size": (9, {}),
+    "hidden_size": (9, {}),
+    "core": ("lstm", {}),
+    "location_frequencies": (2, {}),
+    "gaze": ("random", {}),
+    "raster": (((0.5, 0.5),), {}),
+    "location_frame": ("gaze", {}),
+    "location_std": (0.3, {}),
+    "final_location_std": (0.01, {}),
+    "white_level": (2.0, {}),
+    "initialisation": ("he", {}),
+    "loss": ("reinforce", {}),
+    "supervise": ("last", {}),
+    "reward_scale": (2.0, {"optimiser": "sgd"}),
+    "location_return": ("last_log_likelihood", {}),
+    "baseline": ("informed", {}),
+    "reinforce_weight": (0.5, {"optimiser": "sgd"}),
+    "entropy_weight": (0.5, {"loss": "reinforce"}),
+    "optimiser": ("rmsprop", {}),
+    "learning_rate": (0.1, {}),
+    "location_learning_rate": (0.7, {}),
+    "momentum": (0.5, {"optimiser": "sgd"}),
+    "weight_decay": (0.5, {}),
+    "schedule": ("linear", {}),
+    "averaging": (0.5, {}),
+    "max_grad_norm": (1e-3, {"optimiser": "sgd"}),
+    "seed": (1, {}),
+    "precision": ("bfloat16", {}),
+}
+
+
+def test_every_hyperparameter_has_another_value() -> None:
+    names = {field.name for field in dataclasses.fields(ReinforceHyperparameters)}
+    assert set(OTHER_VALUES) == names - {"device"}
+
+
+@pytest.mark.parametrize("name", OTHER_VALUES)
+def test_every_hyperparameter_makes_a_difference(tiny_env: GlimpseVectorEnv, name: str) -> None:
+    value, needed = OTHER_VALUES[name]
+    learned = []
+    for options in (needed, {**needed, name: value}):
+        agent = Reinforce(tiny_env, **{**SMALL, **options})
+        agent.learn(2 * 12, schedule_timesteps=2 * 12)
+        learned.append(torch.cat([p.detach().flatten() for p in agent.acting_network.parameters()]))
+    assert not torch.equal(*learned)
 
 
 # --- the rollout, and what other implementations got wrong --------------------------------------
@@ -419,6 +510,29 @@ def test_learning_counts_timesteps_in_whole_rollouts(tiny_env: GlimpseVectorEnv)
     assert agent.num_timesteps == 3 * 4 * 3
     agent.learn(1)
     assert agent.num_timesteps == 4 * 3
+
+
+def test_every_call_of_learn_has_episodes_of_its_own(
+    tiny_env: GlimpseVectorEnv, tmp_path: Path
+) -> None:
+    env = Recorder(tiny_env)
+    agent = Reinforce(env, **SMALL).learn(2 * 12).learn(2 * 12)
+    first, second = env.items[:2], env.items[2:]
+    assert first != second
+    agent.save_training_state(tmp_path / "state.safetensors")
+    agent.learn(2 * 12)
+    Reinforce.load_training_state(tmp_path / "state.safetensors", env).learn(2 * 12)
+    third, third_again = env.items[4:6], env.items[6:]
+    assert third == third_again
+    assert third not in (first, second)
+
+
+def test_neighbouring_seeds_have_episodes_of_their_own(tiny_env: GlimpseVectorEnv) -> None:
+    env = Recorder(tiny_env)
+    for seed in (0, 1):
+        Reinforce(env, seed=seed, **SMALL).learn(5 * 12)
+    zero, one = np.array(env.items[:5]), np.array(env.items[5:])
+    assert not (zero[:, 1:] == one[:, :-1]).all(axis=0).any()  # not the same, a place further on
 
 
 def test_a_callback_stops_learning(tiny_env: GlimpseVectorEnv) -> None:

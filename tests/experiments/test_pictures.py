@@ -6,7 +6,13 @@ from PIL import Image
 
 from agents.files import replace_atomically
 from experiments import pictures
-from experiments.pictures import draw_glimpses, draw_patches, write_gif, write_png
+from experiments.pictures import (
+    draw_glimpses,
+    draw_patches,
+    write_episodes,
+    write_gif,
+    write_png,
+)
 from ram_env import GlimpseSensor
 from ram_env.rendering import SCALE_COLOURS
 
@@ -282,6 +288,15 @@ def test_a_gif_holds_the_frames_exactly_and_repeats_for_ever(tmp_path):
     np.testing.assert_array_equal(found, frames)
     assert durations == [500, 290, 330, 2000]
     assert loop == 0
+
+
+def test_episodes_follow_one_another_and_each_stays_at_its_end(tmp_path):
+    frames = moving_square(5)
+    episodes = (frames[:3], iter(frames[3:]))
+    write_episodes(tmp_path / "episode.gif", episodes, seconds=0.2, seconds_at_the_end=1.5)
+    found, durations, _ = read_gif(tmp_path / "episode.gif")
+    np.testing.assert_array_equal(found, frames)
+    assert durations == [200, 200, 1500, 200, 1500]
 
 
 def test_frames_of_more_colours_keep_their_areas_exactly_and_the_rest_nearly(tmp_path):
