@@ -5,17 +5,20 @@ Source: Schulman et al. 2017 (arXiv 1707.06347) for PPO; sb3-contrib's `Recurren
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from torch import Tensor
 
+from agents.checkpoint import DamagedCheckpointError
 from agents.devices import find_device
-from agents.hyperparameters import RecurrentPPOHyperparameters
+from agents.hyperparameters import Device, RecurrentPPOHyperparameters
 from agents.networks import GlimpseNetwork
 from agents.sb3_vec_env import SB3VecEnv
 from agents.seeds import learning_seeds
@@ -102,6 +105,27 @@ def make_recurrent_ppo(
         seed=learning_seeds(values.seed, 0).env,  # SB3 has one for all
         device=find_device(values.device),
     )
+
+
+def load_recurrent_ppo(path: Path, env: VecEnv | None = None, *, device: Device) -> RecurrentPPO:
+    """Returns the agent that SB3 has saved.
+
+    Args:
+        path: The file.
+        env: Environments to learn on in, see `learning_environments`; None: none.
+        device: Where it is to run.
+
+    Raises:
+        DamagedCheckpointError: The file is missing, damaged or not SB3's.
+        ValueError: There is no such device here.
+    """
+    found = find_device(device)
+    try:
+        return RecurrentPPO.load(path, env, device=found)
+    except (AssertionError, BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
+        raise DamagedCheckpointError(
+            f"{str(path)!r} is missing, damaged, or not SB3's: {error!r}"
+        ) from error
 
 
 def learning_environments(env: GlimpseVectorEnv) -> VecMonitor:

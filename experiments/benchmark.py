@@ -180,12 +180,14 @@ class Benchmark:
         """Returns what a cell came to; None if it is not finished.
 
         Raises:
-            ValueError: It is of another configuration: the preset has changed since.
+            ValueError: It is damaged, or of another configuration: the preset has changed since.
         """
         path = self.folder_of(cell) / "result.json"
         if not path.exists():
             return None
         result = read_json(path)
+        if "config" not in result:
+            raise ValueError(f"{path} is damaged; remove it, and {cell} is tested again")
         if TrainConfig.from_json(result["config"]) != cell.config:
             raise ValueError(
                 f"{path.parent} is of another configuration than {cell}; give another --folder, or "
@@ -396,8 +398,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = tyro.cli(BenchmarkCommand, prog="ram benchmark", args=argv)
     benchmark = Benchmark(command.folder, command.cells())
     print(benchmark.plan(), file=sys.stderr)
-    launch(benchmark, partial(run_cell, command.folder.resolve()), command)
-    benchmark.write_results()
+    try:
+        launch(benchmark, partial(run_cell, command.folder.resolve()), command)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        raise
+    finally:
+        benchmark.write_results()
     if rows := benchmark.rows():
         print(as_markdown(rows))
     print(f"{command.folder}: " + ", ".join(sorted(path.name for path in command.folder.iterdir())))

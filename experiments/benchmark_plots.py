@@ -20,7 +20,7 @@ from experiments.plots import (
     errors_to_draw,
     new_figure,
     save_figure,
-    use_log_scale,
+    use_error_scale,
 )
 
 Results = Mapping[str, Sequence[dict[str, Any]]]
@@ -132,7 +132,7 @@ def _finish(*panels: Axes) -> None:
     """Writes the lines' names above and plain percentages at the axis."""
     for axes in panels:
         drawn = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
-        use_log_scale(axes, np.concatenate([*drawn, np.empty(0)]))
+        use_error_scale(axes, np.concatenate([*drawn, np.empty(0)]))
         axes.margins(x=0.1)
     handles, names = panels[0].get_legend_handles_labels()
     panels[0].figure.legend(

@@ -196,7 +196,7 @@ def describe(scores: dict[str, Any]) -> str:
 
 def draw(run: RunFolder, agent: Reinforce) -> None:
     """Writes the chart of the training and an animation of the first test episodes."""
-    plot_training(run.read_metrics(), run.path / "loss.png")
+    plot_training(run.read_metrics(), run.path / "loss.png", errors_are="balls missed")
     env = gym.make(CATCH, render_mode="rgb_array")
     write_episodes(
         run.path / "episode.gif",
@@ -222,8 +222,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(128 + trainer.stop_signal)
     agent = Reinforce.load(run.best, device=config.agent.device)
     scores = score(agent)
+    print(describe(scores), flush=True)
     write_json(run.scores, scores)
-    print(describe(scores))
     draw(run, agent)
 
 

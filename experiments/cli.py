@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         # So that flushing what is left, on the way out, does not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(UNHEARD)
+    except MemoryError as error:
+        sys.exit(_complain(f"there is not enough memory; give a smaller batch: {error}"))
     except OSError as error:  # a file that is where a folder should be, a full disk
         sys.exit(_complain(str(error)))
 

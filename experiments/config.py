@@ -102,11 +102,10 @@ class TrainConfig:
         Raises:
             ValueError: It does not describe one.
         """
-        if "task" not in document:
+        if "updates_per_epoch" in document:
             raise ValueError(
-                "not the configuration of a run of `ram train`: it has no task; if it is one of "
-                "`ram catch`, `ram catch --resume` goes on with it, or prints its scores and draws "
-                "its pictures again"
+                "the configuration of a run of `ram catch`: `ram catch --resume` goes on with it, "
+                "or prints its scores and draws its pictures again"
             )
         try:
             values = dict(document)

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -209,7 +210,8 @@ class _Curve:
         self.points: list[CurvePoint] = []
         self._path = path
         if path is not None and path.exists():
-            self.points = [CurvePoint(**point) for point in read_json(path)["points"]]
+            with suppress(ValueError, KeyError, TypeError):  # damaged: its times are lost
+                self.points = [CurvePoint(**point) for point in read_json(path)["points"]]
         self.seconds_before = self.points[-1].seconds if self.points else 0.0
         self._began = time.perf_counter()
 

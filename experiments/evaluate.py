@@ -27,6 +27,7 @@ from ram_env.episodes import Observation
 from ram_env.validation import require_integer
 
 EVALUATION_ENVS = 500
+MAX_CLASSES_TOLD = 20
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
@@ -273,10 +274,15 @@ def _require_visitable(env: object) -> None:
 
 
 def describe(scores: dict[str, Any]) -> str:
-    """Returns the scores as text for a person."""
+    """Returns the scores as text for a person; those of many classes are left to programs."""
     low, high = scores["confidence_interval_95"]
     after = scores["accuracy_after_glimpses"]
     by_class = scores["accuracy_by_class"]
+    classes = [
+        _table("class", range(len(by_class)), by_class),
+        "confusion (rows: true class, columns: answer, the last: no answer)",
+        _confusion_table(scores["confusion"]),
+    ]
     return "\n".join(
         [
             f"{scores['split']} accuracy: {scores['accuracy']:.2%} of {scores['num_images']:,} "
@@ -285,9 +291,7 @@ def describe(scores: dict[str, Any]) -> str:
             "",
             _table("after glimpse", range(1, len(after) + 1), after),
             _table("gaze", scores["accuracy_by_gaze"], scores["accuracy_by_gaze"].values()),
-            _table("class", range(len(by_class)), by_class),
-            "confusion (rows: true class, columns: answer, the last: no answer)",
-            _confusion_table(scores["confusion"]),
+            *(classes if len(by_class) <= MAX_CLASSES_TOLD else ()),
         ]
     )
 
@@ -337,10 +341,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     agent = load_best(run, device=command.device)
     env = evaluation_env(config.task, command.split, **config.agent.env_options)
     scores = score(agent, env, evaluate(agent, env))
+    print(describe(scores), flush=True)
     if not is_pretrained(command.run):
         path = run.scores if command.split == "test" else run.path / f"scores-{command.split}.json"
         write_json(path, scores)
-    print(describe(scores))
     if command.rollouts > 1:
         torch.manual_seed(0)
         accuracy = accuracy_of_means(agent, env, command.rollouts)

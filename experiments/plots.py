@@ -78,6 +78,7 @@ _COARSE_LOG_TICKS = (1,)
 _MAX_FINE_LOG_SPAN = 500.0  # beyond that factor, ticks at powers of ten are enough
 _LOG_PADDING = 1.25
 _MIN_LOG_SPAN = 6.0  # a factor: with less, small changes look large and round ticks run out
+_TOP_OF_ERRORS = 105.0  # per cent
 _LOWEST_ERROR = 0.01  # per cent: where a logarithmic axis puts no error at all
 
 _MAX_COLUMNS = 4
@@ -106,7 +107,9 @@ LOSS_TERMS = {
 # ----------------------------------------------------------------------------------------- training
 
 
-def plot_training(history: History, path: str | os.PathLike[str]) -> None:
+def plot_training(
+    history: History, path: str | os.PathLike[str], *, errors_are: str = "wrong answers"
+) -> None:
     """Draws the losses and the errors of a training over its epochs, as PNG.
 
     At the left the cross-entropy (of who has none, what is minimised), with the loss's other terms
@@ -118,6 +121,7 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
             the last glimpse), `train_loss`, terms of `LOSS_TERMS`, `train_accuracy` and
             `val_accuracy`; others are ignored.
         path: The file to make or to replace.
+        errors_are: What an accuracy is short of 1 by.
 
     Raises:
         ValueError: There is no epoch.
@@ -130,7 +134,7 @@ def plot_training(history: History, path: str | os.PathLike[str]) -> None:
     terms = figure.add_subplot(grid[1, 0], sharex=entropy)
     _draw_loss(entropy, history)
     _draw_other_terms(terms, history)
-    _draw_errors(errors, history)
+    _draw_errors(errors, history, ylabel=f"{errors_are} (%)")
     figure.draw_without_rendering()  # lays out: names keep their distance in pixels
     for axes in (entropy, terms, errors):
         _name_lines(axes)
@@ -193,12 +197,12 @@ def _draw_other_terms(axes: Axes, history: History) -> None:
             _draw_line(axes, history, values, name, MUTED, **style)
 
 
-def _draw_errors(axes: Axes, history: History) -> None:
+def _draw_errors(axes: Axes, history: History, *, ylabel: str) -> None:
     accuracies = {split: _column(history, f"{split}_accuracy") for split in ("train", "val")}
     shown_train, shown_val = (errors_to_draw(accuracies[split]) for split in ("train", "val"))
-    _begin_epochs(axes, history, ylabel="wrong answers (%)")
+    _begin_epochs(axes, history, ylabel=ylabel)
     axes.set_xlabel("epoch")
-    use_log_scale(axes, np.concatenate([shown_train, shown_val]))
+    use_error_scale(axes, np.concatenate([shown_train, shown_val]))
     _draw_line(axes, history, shown_train, "training", _TRAIN)
     _draw_line(axes, history, shown_val, "validation", _VAL)
     _mark_best(axes, history, accuracies["val"])
@@ -276,6 +280,14 @@ def use_log_scale(axes: Axes, values: Floats) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=ticks))
     widening = max(1.0, math.sqrt(_MIN_LOG_SPAN * low / high))
     axes.set_ylim(low / widening, high * widening)
+
+
+def use_error_scale(axes: Axes, errors: Floats) -> None:
+    """Makes the y-axis one for errors in per cent: logarithmic, and little higher than 100."""
+    use_log_scale(axes, errors)
+    low, high = axes.get_ylim()
+    if high > _TOP_OF_ERRORS:
+        axes.set_ylim(low * _TOP_OF_ERRORS / high, _TOP_OF_ERRORS)
 
 
 def _draw_line(

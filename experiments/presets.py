@@ -13,7 +13,7 @@ from agents.hyperparameters import (
     ReinforceHyperparameters,
 )
 from experiments.config import TaskConfig, TrainConfig
-from experiments.run_folder import read_json
+from experiments.run_folder import read_train_config
 from ram_env.validation import require_choice
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -138,7 +138,7 @@ def find_preset(name: str, agent: str | None = None) -> TrainConfig:
     if agent is not None:
         require_choice("agent", agent, ALGORITHMS)
     if name.endswith(PRESET_SUFFIX):
-        preset = TrainConfig.from_json(read_json(Path(name)))
+        preset = read_train_config(Path(name))
     else:
         require_choice("preset", name, [*PRESETS, f"FILE{PRESET_SUFFIX}"])
         preset = PRESETS[name]

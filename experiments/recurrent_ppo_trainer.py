@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from zipfile import BadZipFile
 
 from gymnasium.vector import AutoresetMode
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
-from agents.checkpoint import DamagedCheckpointError
-from agents.devices import find_device
 from agents.files import replace_atomically
-from agents.recurrent_ppo import learning_environments, make_recurrent_ppo
+from agents.recurrent_ppo import learning_environments, load_recurrent_ppo, make_recurrent_ppo
 from agents.seeds import learning_seeds
 from experiments.config import TrainConfig
 from experiments.trainer import Progress, Trainer, training_env
@@ -46,13 +43,7 @@ class RecurrentPPOTrainer(Trainer):
     def read_training_state(cls, path: Path, config: TrainConfig) -> RecurrentPPO:
         """See `Trainer.read_training_state`."""
         env = learning_environments(training_env(config, AutoresetMode.SAME_STEP))
-        device = find_device(config.agent.device)
-        try:
-            agent = RecurrentPPO.load(path, env, device=device)
-        except (BadZipFile, EOFError, KeyError, ValueError) as error:
-            raise DamagedCheckpointError(
-                f"{str(path)!r} is damaged, or not SB3's: {error!r}"
-            ) from error
+        agent = load_recurrent_ppo(path, env, device=config.agent.device)
         agent.set_random_seed(learning_seeds(config.agent.seed, agent.num_timesteps).env)
         return agent
 

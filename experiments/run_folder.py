@@ -90,7 +90,7 @@ class RunFolder:
 
     def require_unused(self) -> None:
         """Raises a ValueError if the folder holds a run, or something else, already."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if not is_unused(self.path):
             kind = "holds another run" if self.config.exists() else "is not an empty folder"
             raise ValueError(
                 f"--run-dir {self.path} {kind}; give a new folder, or go on with a run by --resume"
@@ -98,7 +98,7 @@ class RunFolder:
 
     def read_config(self) -> TrainConfig:
         """Returns the run's configuration; a ValueError if the file does not hold one."""
-        return TrainConfig.from_json(read_json(self.config))
+        return read_train_config(self.config)
 
     def read_metrics(self) -> list[dict[str, float]]:
         """Returns the rows of `metrics.csv`, none before the first epoch.
@@ -125,6 +125,11 @@ class RunFolder:
             writer.writerows(rows)
 
 
+def is_unused(path: Path) -> bool:
+    """Returns whether there is nothing, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text, whole or not at all."""
     with replace_atomically(path) as beside:
@@ -145,6 +150,15 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError(f"{path} holds {type(document).__name__}, not an object")
     return document
+
+
+def read_train_config(path: Path) -> TrainConfig:
+    """Returns the configuration in a file; a ValueError names the file that holds none."""
+    document = read_json(path)
+    try:
+        return TrainConfig.from_json(document)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _number(text: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.base import Agent
-from agents.devices import find_device
 from agents.hyperparameters import Device
 from agents.reinforce import Reinforce
 from experiments.run_folder import RunFolder
@@ -53,11 +52,9 @@ def load_best(run: RunFolder, *, device: Device | None = None) -> Agent:
     if agent.algorithm == "reinforce":
         return Reinforce.load(run.best, device=device)
     require_sb3()
-    from sb3_contrib import RecurrentPPO
+    from agents.recurrent_ppo import load_recurrent_ppo
 
-    if not run.best.is_file():
-        raise ValueError(f"there is no checkpoint {str(run.best)!r}")
-    return RecurrentPPO.load(run.best, device=find_device(device))
+    return load_recurrent_ppo(run.best, device=device)
 
 
 def require_sb3() -> None:

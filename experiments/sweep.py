@@ -13,7 +13,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ from agents.files import replace_atomically
 from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
 from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line, launch
-from experiments.run_folder import RunFolder, read_json, write_json
+from experiments.run_folder import RunFolder, is_unused, read_json, write_json
 from experiments.space import SEED, Point, Space, read_space
 from experiments.sweep_results import Result, as_markdown, write_results
 from ram_env.validation import require_integer
@@ -306,17 +306,29 @@ def _keep_plan(path: Path, plan: dict[str, Any], *, resume: bool) -> None:
     if not resume:
         if path.exists():
             raise ValueError(f"--folder {path.parent} holds a sweep: go on with it by --resume")
+        if not is_unused(path.parent):
+            raise ValueError(f"--folder {path.parent} is not an empty folder; give a new one")
         write_json(path, plan)
         return
     if not path.exists():
         raise ValueError(f"--folder {path.parent} holds no sweep to go on with")
     plan = json.loads(json.dumps(plan))  # which makes lists of tuples
-    for name, before in read_json(path).items():
-        if plan[name] != before:
-            raise ValueError(
-                f"the sweep in {path.parent} was begun with {name}={before}, it cannot go on "
-                f"with {plan[name]}; give another --folder"
-            )
+    for name, before, now in _differences(read_json(path), plan):
+        raise ValueError(
+            f"the sweep in {path.parent} was begun with {name}={before}, it cannot go on "
+            f"with {now}; give another --folder"
+        )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yields the dotted names of what differs between two documents of JSON, and both values."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        if before != now:
+            yield name, before, now
+        return
+    for key in dict.fromkeys((*before, *now)):
+        of = f"{name}.{key}" if name else key
+        yield from _differences(before.get(key), now.get(key), of)
 
 
 def _open_study(folder: Path, command: SweepCommand) -> optuna.Study:

@@ -24,7 +24,7 @@ from experiments.plots import (
     errors_to_draw,
     new_figure,
     save_figure,
-    use_log_scale,
+    use_error_scale,
 )
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ def plot_importances(importances: Mapping[str, float], path: str | os.PathLike[s
     axes.tick_params(axis="y", colors=INK, labelsize=9)
     axes.set_xlim(0, 1.12 * max(percent))
     axes.set_title(
-        "Share of the difference between good trials and all (PED-ANOVA)",
+        "Share of the difference between the better half of trials and all (PED-ANOVA)",
         loc="left", color=MUTED, fontsize=9,
     )  # fmt: skip
     save_figure(figure, path)
@@ -134,7 +134,7 @@ def plot_curves(curves: Mapping[str, Sequence[float]], path: str | os.PathLike[s
             alpha=1.0 if is_best else 0.6,
             label=label,
         )
-    use_log_scale(axes, np.concatenate(list(lines.values())))
+    use_error_scale(axes, np.concatenate(list(lines.values())))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.05)
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9)

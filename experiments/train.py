@@ -71,18 +71,22 @@ class ProgressBar:
     def on_update(self, loss: float, reward: float) -> None:
         """Moves the bar on."""
         self._recent.append((loss, reward))
+        self._show_numbers()
+        self._bar.update(self._trainer.agent.num_timesteps - self._bar.n)
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        """Names the epoch that follows, if one does."""
+        self._show_numbers()
+        self._recent.clear()
+        if row["epoch"] < self._trainer.epochs:
+            self._name_epoch()
+
+    def _show_numbers(self) -> None:
         mean_loss, mean_reward = np.mean(self._recent, axis=0)
         rows = self._trainer.rows
         numbers = f"loss={mean_loss:.3f} reward={mean_reward:.3f}"
         numbers += f" val={rows[-1]['val_accuracy']:.2%}" if rows else ""
         self._bar.set_postfix_str(numbers, refresh=False)
-        self._bar.update(self._trainer.agent.num_timesteps - self._bar.n)
-
-    def on_epoch(self, row: dict[str, float]) -> None:
-        """Names the epoch that follows, if one does."""
-        self._recent.clear()
-        if row["epoch"] < self._trainer.epochs:
-            self._name_epoch()
 
     def _name_epoch(self) -> None:
         epochs = self._trainer.epochs
@@ -106,13 +110,11 @@ class Tested(NamedTuple):
 
 
 def score_best(run: RunFolder, config: TrainConfig) -> Tested:
-    """Tests the best model of a run, once, and writes the scores."""
+    """Tests the best model of a run, once."""
     agent = load_best(run)
     env = evaluation_env(config.task, "test", **config.agent.env_options)
     evaluation = evaluate(agent, env)
-    scores = score(agent, env, evaluation)
-    write_json(run.scores, scores)
-    return Tested(agent, env, evaluation, scores)
+    return Tested(agent, env, evaluation, score(agent, env, evaluation))
 
 
 @contextmanager
@@ -198,7 +200,8 @@ def require_resume_alone(argv: Sequence[str]) -> None:
 def _conclude(run: RunFolder, trainer: Trainer) -> None:
     """Tests the best model, once, and writes and prints what comes of it."""
     tested = score_best(run, trainer.config)
-    print(describe(tested.scores))
+    print(describe(tested.scores), flush=True)
+    write_json(run.scores, tested.scores)
     draw_run(run.path, run, trainer.config, tested.agent, tested.env, tested.evaluation)
     print(f"\n{run.path}: " + ", ".join(sorted(path.name for path in run.path.iterdir())))
 

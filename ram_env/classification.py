@@ -96,4 +96,11 @@ class ClassificationEpisodes(Episodes):
         if task.fixed_scenes is not None:
             uniforms = task.fixed_scenes[index]
         others = Others(task.clutter_images, index if task.own_clutter else None)
-        self.images[rows] = task.scene_maker.compose(task.items.images[index], uniforms, others)
+        scenes = task.scene_maker.compose(task.items.images[index], uniforms, others)
+        expected = (len(rows), *task.image_shape)
+        if scenes.dtype != np.uint8 or scenes.shape != expected:
+            raise ValueError(
+                f"scene={task.scene_maker!r} composed an array of {scenes.dtype} and the shape "
+                f"{scenes.shape}; it has to be of uint8 and, by its image_shape, {expected}"
+            )
+        self.images[rows] = scenes

@@ -481,10 +481,10 @@ def _open_npz(path: Path) -> Iterator[NpzFile]:
     # Opened here, not by np.load, which leaves the file open when the archive is damaged.
     with path.open("rb") as file:
         try:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, NpzFile):
-                raise ValueError("it holds a single array without a name")
-            with archive:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no whole archive")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
                 yield archive
         except _DAMAGED_NPZ as error:
             raise ValueError(

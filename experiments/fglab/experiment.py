@@ -27,7 +27,7 @@ from experiments.fglab.results import Results
 from experiments.plots import plot_losses
 from experiments.presets import PRESETS, circle
 from experiments.render import draw_run
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, write_json
 from experiments.train import score_best, stopping_cleanly
 from experiments.trainer import Trainer
 from ram_env.sensor import MAX_PIXEL
@@ -127,6 +127,7 @@ def _test_and_draw(trainer: Trainer, report: Report, results: Results) -> None:
     say("Testing")
     tested = score_best(run, trainer.config)
     say(describe(tested.scores))
+    write_json(run.scores, tested.scores)
     results.write_json("scores.json", {"_scores": _scores(tested.scores)})
     say("Drawing")
     draw_run(run.path, run, trainer.config, tested.agent, tested.env, tested.evaluation)

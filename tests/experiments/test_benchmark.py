@@ -180,6 +180,41 @@ def test_what_an_unfinished_try_left_is_begun_anew(tmp_path: Path) -> None:
     assert table(tmp_path)[0]["seeds"] == "1"
 
 
+def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path) -> None:
+    cell = Cell(agent="ram", task="tiny", seed=0, epochs=1)
+    benchmark = Benchmark(tmp_path, [cell])
+    path = benchmark.folder_of(cell) / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"result\.json is damaged; remove it"):
+        benchmark.result_of(cell)
+
+
+def test_damaged_times_are_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "curve.json"
+    for text in ("half", "{}", '{"points": [{"seconds": 1}]}'):
+        path.write_text(text)
+        assert contenders._Curve(path).points == []
+
+
+def test_a_benchmark_that_is_stopped_says_so_and_tables_what_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_cell, calls = benchmark.run_cell, iter(range(3))
+
+    def stopped_in_the_second(*arguments: Any) -> None:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        run_cell(*arguments)
+
+    monkeypatch.setattr(benchmark, "run_cell", stopped_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        main(["--agents", f"{NAME}:first_class", "--tasks", "tiny", "--seeds", "2",
+              "--folder", str(tmp_path / "benchmark")])  # fmt: skip
+    assert "stopped; the same command goes on" in capsys.readouterr().err
+    assert [row["seeds"] for row in table(tmp_path / "benchmark")] == ["1"]
+
+
 def test_a_run_that_was_killed_goes_on_from_its_last_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,19 @@ def test_bad_input_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture
     assert "no/such/run" in err
 
 
+def test_too_little_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: list[str]) -> None:
+        raise MemoryError("Unable to allocate 73.0 GiB")
+
+    monkeypatch.setattr("experiments.train.main", run)
+    with pytest.raises(SystemExit) as exit_:
+        main(["train"])
+    assert exit_.value.code == 2
+    assert "give a smaller batch: Unable to allocate 73.0 GiB" in capsys.readouterr().err
+
+
 def test_a_file_where_a_folder_should_be_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

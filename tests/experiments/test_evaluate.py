@@ -150,6 +150,39 @@ def test_scores_are_strict_json_and_readable() -> None:
     assert "confusion" in text
 
 
+def test_the_scores_of_very_many_classes_are_left_to_programs() -> None:
+    def scores(num_classes: int) -> dict[str, Any]:
+        return {
+            "split": "test",
+            "accuracy": 1.0,
+            "num_images": 9,
+            "confidence_interval_95": [0.7, 1.0],
+            "accuracy_after_glimpses": [1.0],
+            "accuracy_by_gaze": {"learned": 1.0},
+            "accuracy_by_class": [1.0] * num_classes,
+            "confusion": [[0] * (num_classes + 1)] * num_classes,
+        }
+
+    assert "confusion" in describe(scores(20))
+    assert "confusion" not in describe(scores(21))
+    assert "test accuracy" in describe(scores(21))
+
+
+def test_scores_are_told_even_where_they_cannot_be_written(
+    tiny_options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    train_main([*tiny_options, "--epochs", "1", "--run-dir", str(run)])
+    capsys.readouterr()
+    (run / "scores.json").unlink()
+    (run / "scores.json").mkdir()  # as good as a full disk
+    with pytest.raises(OSError, match="scores"):
+        evaluate_main([str(run)])
+    assert "test accuracy" in capsys.readouterr().out
+
+
 def test_ram_evaluate_prints_and_saves(
     tiny_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -154,6 +154,20 @@ def test_one_validation_in_a_long_training_is_seen(tmp_path, figures):
         assert line.get_marker() == "o"
 
 
+def test_no_more_than_all_can_be_wrong(tmp_path, figures):
+    plot_training(history(3, train_accuracy=0.1, val_accuracy=0.2), tmp_path / "loss.png")
+    errors = figures[0].axes[1]
+    bottom, top = errors.get_ylim()
+    assert 100 < top < 110
+    assert bottom < 20  # so that there are more marks than that at 100
+    assert errors.get_ylabel() == "wrong answers (%)"
+
+
+def test_an_error_is_what_the_task_says_it_is(tmp_path, figures):
+    plot_training(history(3), tmp_path / "loss.png", errors_are="balls missed")
+    assert figures[0].axes[1].get_ylabel() == "balls missed (%)"
+
+
 def test_no_error_at_all_has_a_place(tmp_path, figures):
     rows = history(3, train_accuracy=1.0, val_accuracy=1.0)
     plot_training(rows, tmp_path / "loss.png")

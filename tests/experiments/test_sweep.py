@@ -120,10 +120,20 @@ def test_nothing_is_ever_tested(finished: tuple[Path, Path]) -> None:
 
 
 def test_charts_are_drawn(finished: tuple[Path, Path]) -> None:
-    for name in ("parallel.png", "importance.png", "learning.png"):
+    for name in ("parallel.png", "learning.png"):
         width, height = Image.open(finished[1] / name).size
         assert width > 1000
         assert height > 150
+
+
+def test_importances_are_drawn_where_trials_are_enough_to_tell_them(
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, folder = finished
+    assert not (folder / "importance.png").exists()  # of five
+    monkeypatch.setattr("experiments.sweep_results.MIN_TRIALS_FOR_IMPORTANCES", 3)
+    sweep(path, tmp_path / "sweep", search="random", trials=3, threads=1)
+    assert Image.open(tmp_path / "sweep" / "importance.png").size[0] > 1000
 
 
 def test_tensorboard_has_curves_and_hyperparameters(finished: tuple[Path, Path]) -> None:
@@ -332,6 +342,30 @@ def test_a_folder_with_a_sweep_needs_resume_and_the_same_plan(
         sweep(path, folder, search="random", trials=5, seeds=2)
     with pytest.raises(ValueError, match="begun with seeds=2, it cannot go on with 3"):
         sweep(path, folder, search="random", trials=5, seeds=3, resume=True)
+
+
+def test_a_plan_that_differs_is_told_by_what_differs_alone(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, folder = finished
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(path.read_text())
+    plan = json.loads((folder / "sweep.json").read_text())
+    plan["base"]["agent"]["weight_decay"] = 0.25
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(plan))
+    message = r"begun with base\.agent\.weight_decay=0\.25, it cannot go on with 0\.0;"
+    with pytest.raises(ValueError, match=message):
+        sweep(path, tmp_path / "sweep", search="random", trials=5, seeds=2, resume=True)
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(space: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine" / "tensorboard" / "events"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(ValueError, match="mine is not an empty folder"):
+        sweep(space, tmp_path / "mine", trials=1)
+    assert [path.name for path in (tmp_path / "mine").rglob("*")] == ["tensorboard", "events"]
 
 
 def test_a_half_written_line_of_the_ledger_is_cut_off(

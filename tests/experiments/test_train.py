@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.catch import CatchConfig
 from experiments.config import TaskConfig, TrainConfig
-from experiments.presets import PRESETS
+from experiments.presets import PRESETS, find_preset
 from experiments.run_folder import RunFolder
 from experiments.train import _defaults, main
 
@@ -95,6 +96,9 @@ def test_results_go_to_stdout_and_progress_to_stderr(
     assert "epoch" not in out
     assert "epoch 1/1" in err
     assert "loss=" in err
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert f"val={float(row['val_accuracy']):.2%}" in err.splitlines()[-1]
 
 
 def test_a_log_gets_no_state_of_the_bar_for_every_update(
@@ -242,8 +246,14 @@ def test_a_run_finds_its_data_from_any_folder(
 
 
 def test_a_run_of_catch_is_none_of_train() -> None:
-    with pytest.raises(ValueError, match=r"no task.*`ram catch --resume`"):
-        TrainConfig.from_json({"agent": {}, "epochs": 3})
+    with pytest.raises(ValueError, match=r"run of `ram catch`: `ram catch --resume` goes on"):
+        TrainConfig.from_json(CatchConfig().to_json())
+
+
+def test_a_preset_file_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"epochs": 3}')
+    with pytest.raises(ValueError, match=r"mine\.json: not the configuration of a run: 'task'"):
+        find_preset(str(tmp_path / "mine.json"))
 
 
 def test_training_images_of_another_size_than_the_tested_are_refused(

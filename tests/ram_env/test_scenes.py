@@ -344,6 +344,26 @@ def test_a_users_own_scene_is_as_good(tiny):
     assert 60 < straight.sum() < 140
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda images: images / 255, r"float64 and the shape \(2, 6, 6\)"),
+        (lambda images: images[:, :1, :1], r"uint8 and the shape \(2, 1, 1\)"),
+    ],
+    ids=["floats", "another shape"],
+)
+def test_a_scene_that_does_not_compose_what_it_promises_is_named(change, found):
+    class Wrong(PlainScene):
+        def compose(self, items, uniforms, others):
+            return change(super().compose(items, uniforms, others))
+
+    images = np.zeros((3, 6, 6), np.uint8)
+    envs = GlimpseVectorEnv((images, np.arange(3)), num_envs=2, patch_size=2, scene=Wrong())
+    message = rf"scene=.* composed an array of {found}; .* uint8 and, .*\(2, 6, 6\)"
+    with pytest.raises(ValueError, match=message):
+        envs.reset(seed=0)
+
+
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_scenes_to_be_measured_on_depend_on_nothing_but_the_item(tiny, split):
     options = {"dataset": tiny, "split": split, "scene": CROWDED}
