@@ -102,7 +102,7 @@ class FullImageClassifier:
     ) -> FullImageClassifier:
         """Learns from this many images, rounded up to whole batches; `callback` after each.
 
-        The learning rate falls from its beginning to 0 each time; no two calls have equal images.
+        Each call draws images of its own, and its learning rate falls from the beginning to 0.
         """
         optimiser = torch.optim.Adam(self.network.parameters(), self._learning_rate)
         before = self.num_timesteps

@@ -23,8 +23,9 @@ class LearningSeeds(NamedTuple):
 def learning_seeds(seed: int, timesteps: int) -> LearningSeeds:
     """Returns the seeds of an agent that learns on after so many time steps.
 
-    Neighbouring seeds have nothing in common: environments that were reset with 0, 1 and 2 would be
-    the same ones but for two, each one place further on.
+    Agents of neighbouring seeds get environments of their own: Gymnasium resets environment i with
+    seed + i, so those of agents that reset with their own seeds 0 and 1 would be the same but for
+    one, each a place further on.
     """
     env, exploration = np.random.SeedSequence([seed, timesteps]).generate_state(2)
     return LearningSeeds(int(env) >> 1, int(exploration))

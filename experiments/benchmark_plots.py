@@ -18,6 +18,7 @@ from experiments.plots import (
     draw_heat,
     draw_mean_image,
     errors_to_draw,
+    mark_log_axis,
     new_figure,
     save_figure,
     use_error_scale,
@@ -64,6 +65,7 @@ def plot_learning_curves(results: Results, path: str | os.PathLike[str]) -> None
     _finish(by_steps, by_seconds)
     by_steps.set_xlim(left=0)
     by_steps.xaxis.set_major_formatter(EngFormatter(sep=""))
+    mark_log_axis(by_seconds.xaxis, *by_seconds.get_xlim())
     save_figure(figure, path)
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
@@ -269,17 +270,23 @@ def _write_title(axes: Axes, title: str, note: str, colour: str) -> None:
 def use_log_scale(axes: Axes, values: Floats) -> None:
     """Makes the y-axis logarithmic, wide enough for these values and for a few ticks."""
     axes.set_yscale("log")
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(_plain_number)
     positive = values[np.isfinite(values) & (values > 0)]
     if not positive.size:
         axes.yaxis.set_ticks([])
+        axes.yaxis.set_minor_locator(NullLocator())
         return
     low, high = positive.min() / _LOG_PADDING, positive.max() * _LOG_PADDING
-    ticks = _FINE_LOG_TICKS if high < _MAX_FINE_LOG_SPAN * low else _COARSE_LOG_TICKS
-    axes.yaxis.set_major_locator(LogLocator(subs=ticks))
+    mark_log_axis(axes.yaxis, low, high)
     widening = max(1.0, math.sqrt(_MIN_LOG_SPAN * low / high))
     axes.set_ylim(low / widening, high * widening)
+
+
+def mark_log_axis(axis: Axis, low: float, high: float) -> None:
+    """Gives a logarithmic axis from `low` to `high` a few ticks, with plain numbers."""
+    ticks = _FINE_LOG_TICKS if high < _MAX_FINE_LOG_SPAN * low else _COARSE_LOG_TICKS
+    axis.set_major_locator(LogLocator(subs=ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(_plain_number)
 
 
 def use_error_scale(axes: Axes, errors: Floats) -> None:

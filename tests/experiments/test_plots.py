@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments import plots
-from experiments.plots import plot_gaze, plot_training
+from experiments.plots import mark_log_axis, new_figure, plot_gaze, plot_training
 from ram_env.rendering import SCALE_COLOURS
 
 NOTHING = math.nan
@@ -399,3 +399,19 @@ def test_a_single_loss_is_its_own_mean(figures, tmp_path):
     plots.plot_losses([3.0], tmp_path / "losses.png")
     _, means = figures[0].axes[0].lines
     np.testing.assert_array_equal(means.get_ydata(), [3.0])
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.5, 45), (8, 9.5), (0.5, 3000)])
+def test_a_logarithmic_axis_has_a_few_ticks_in_plain_numbers(low, high):
+    figure = new_figure(6, 3)
+    axes = figure.subplots()
+    axes.set(xscale="log", xlim=(low, high))
+    mark_log_axis(axes.xaxis, low, high)
+    figure.draw_without_rendering()
+    names = [
+        label.get_text()
+        for label in axes.get_xticklabels(which="both")
+        if low <= float(label.get_text()) <= high
+    ]
+    assert 2 <= len(names) <= 8
+    assert all("e" not in name for name in names)
