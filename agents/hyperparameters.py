@@ -19,6 +19,8 @@ Supervise = Literal["last", "every", "rising"]
 CoreName = Literal["rnn", "lstm"]
 LocationFrame = Literal["image", "gaze"]
 Initialisation = Literal["uniform", "he"]
+Patches = Literal["pixels", "convolutions"]
+WhatWhere = Literal["sum", "film"]
 Loss = Literal["hybrid", "reinforce"]
 Baseline = Literal["uninformed", "informed"]
 PPOActionFormat = Literal["discrete", "multi_discrete"]
@@ -36,10 +38,17 @@ class ReinforceHyperparameters:
     algorithm: ClassVar[str] = "reinforce"
     checkpoint_suffix: ClassVar[str] = ".safetensors"
 
+    patches: Patches = "pixels"
+    """What of the patches enters the layer that takes in what is seen: their pixels, as in the
+    paper, or what two convolutions make of them (32 filters of 4x4 with a stride of 2, 64 of 3x3;
+    patches of 8x8 at least)."""
     glimpse_hidden_size: int = 128
     """Units of the layer that takes in what is seen."""
     location_hidden_size: int = 128
     """Units of the layer that takes in where it is seen."""
+    what_where: WhatWhere = "sum"
+    """How what and where are put together: their sum, as in the paper, or that multiplied by what
+    where says (film; Perez et al. 2018, arXiv 1709.07871)."""
     image_hidden_size: int = 256
     """Units of the glimpse network's output."""
     hidden_size: int = 256
@@ -282,6 +291,8 @@ _SHARED_RULES: list[Rule] = [
 ]
 _REINFORCE_RULES: list[Rule] = [
     *_SHARED_RULES,
+    ("patches", *_choice(Patches)),
+    ("what_where", *_choice(WhatWhere)),
     ("hidden_size", *_SIZE),
     ("core", *_choice(CoreName)),
     ("location_frequencies", *_integer_from(0)),

@@ -15,6 +15,52 @@ from torch.nn.functional import layer_norm
 State = tuple[Tensor, ...]
 
 
+class PatchPixels(nn.Flatten):
+    """The pixels of a glimpse as they are, `(B, size)`, which is the paper's."""
+
+    def __init__(self, glimpse_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.size = math.prod(glimpse_shape)
+
+
+class PatchConvolutions(nn.Module):
+    """Two convolutions over the patches, `(B, size)`, with the scales (and colours) as channels.
+
+    A stroke is learned once, wherever in a patch it is.
+
+    Raises:
+        ValueError: The patches are smaller than 8x8.
+    """
+
+    FILTERS = (32, 64)
+
+    def __init__(self, glimpse_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        num_scales, patch_size, _, *colours = glimpse_shape
+        if patch_size < 8:
+            raise ValueError(
+                f"patches='convolutions' needs patches of at least 8x8, and patch_size={patch_size}"
+                "; give patches='pixels'"
+            )
+        first, second = self.FILTERS
+        self.first = nn.Conv2d(math.prod([num_scales, *colours]), first, kernel_size=4, stride=2)
+        self.second = nn.Conv2d(first, second, kernel_size=3)
+        self.size = second * ((patch_size - 4) // 2 - 1) ** 2
+
+    def forward(self, glimpse: Tensor) -> Tensor:
+        """Returns `(B, size)` of glimpses `(B, num_scales, patch, patch[, channels])`."""
+        if glimpse.ndim == 5:
+            glimpse = glimpse.movedim(-1, 2).flatten(1, 2)
+        maps = torch.relu(self.second(torch.relu(self.first(glimpse))))
+        return maps.flatten(1)
+
+
+PATCHES: dict[str, type[PatchPixels | PatchConvolutions]] = {
+    "pixels": PatchPixels,
+    "convolutions": PatchConvolutions,
+}
+
+
 class GlimpseNetwork(nn.Module):
     """What was seen, and where: g = ReLU(W_what ReLU(V_what glimpse) + W_where ReLU(V_where l)).
 
@@ -22,11 +68,17 @@ class GlimpseNetwork(nn.Module):
     l is `(x, y)` and their sines and cosines in octaves (Tancik et al. 2020, arXiv 2006.10739): of
     two numbers alone, a network learns functions that are too smooth to tell neighbouring pixels.
 
+    With `what_where="film"` the sum is also multiplied, unit by unit, by 1 + U ReLU(V_where l)
+    (feature-wise linear modulation: Perez et al. 2018, arXiv 1709.07871): the same stroke can mean
+    one thing here and another there. U begins at 0, so that learning begins with the sum.
+
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
+        patches: `"pixels"` or `"convolutions"`: what enters the "what" layer.
         glimpse_hidden_size: Units of the "what" layer.
         location_hidden_size: Units of the "where" layer.
         location_frequencies: How many octaves of sines and cosines; 0 is the paper's.
+        what_where: `"sum"` (the paper's) or `"film"`.
         output_size: Units of g.
         white_level: What glimpses in [0, 1] are multiplied by.
     """
@@ -38,24 +90,42 @@ class GlimpseNetwork(nn.Module):
         glimpse_shape: tuple[int, ...],
         *,
         white_level: float,
+        patches: str = "pixels",
         glimpse_hidden_size: int,
         location_hidden_size: int,
         location_frequencies: int = 0,
+        what_where: str = "sum",
         output_size: int,
     ) -> None:
         super().__init__()
         self.white_level = white_level
         octaves = math.pi * 2.0 ** torch.arange(location_frequencies)
         self.register_buffer("octaves", octaves, persistent=False)
-        self.what = nn.Linear(math.prod(glimpse_shape), glimpse_hidden_size)
+        self.patches = PATCHES[patches](glimpse_shape)
+        self.what = nn.Linear(self.patches.size, glimpse_hidden_size)
         self.where = nn.Linear(2 + 4 * location_frequencies, location_hidden_size)
         self.output = nn.Linear(glimpse_hidden_size + location_hidden_size, output_size)
+        self.scale = nn.Linear(location_hidden_size, output_size) if what_where == "film" else None
+        if self.scale is not None:
+            nn.init.zeros_(self.scale.weight)
+            nn.init.zeros_(self.scale.bias)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """Returns g `(B, output_size)` of glimpses `(B, *glimpse_shape)` at locations `(B, 2)`."""
-        what = self.what(self.white_level * glimpse.flatten(1))
-        what_and_where = torch.cat([what, self.where(self._waves(location))], dim=-1)
-        return torch.relu(self.output(torch.relu(what_and_where)))
+        what = torch.relu(self.what(self.patches(self.white_level * glimpse)))
+        where = torch.relu(self.where(self._waves(location)))
+        features = self.output(torch.cat([what, where], dim=-1))
+        if self.scale is not None:
+            features = features * (1 + self.scale(where))
+        return torch.relu(features)
+
+    def initialise_by_he(self) -> None:
+        """Begins anew with the weights of He et al. 2015, biases 0; the scale stays as it is."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not self.scale:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
 
     def _waves(self, location: Tensor) -> Tensor:
         """Returns `(x, y)` with their sines and cosines, `(B, 2 + 4 * location_frequencies)`."""
@@ -133,8 +203,10 @@ class RecurrentAttention(nn.Module):
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
         num_classes: K.
+        patches: See `GlimpseNetwork`.
         glimpse_hidden_size: Units of the "what" layer.
         location_hidden_size: Units of the "where" layer.
+        what_where: See `GlimpseNetwork`.
         image_hidden_size: Units of the glimpse network's output.
         hidden_size: Units of the core.
         core: `"rnn"` (ReLU) or `"lstm"`.
@@ -159,15 +231,19 @@ class RecurrentAttention(nn.Module):
         location_frequencies: int,
         raster: Sequence[tuple[float, float]],
         white_level: float,
+        patches: str = "pixels",
+        what_where: str = "sum",
         relative_gaze: bool = False,
         informed_baseline: bool = False,
     ) -> None:
         super().__init__()
         self.glimpse_network = GlimpseNetwork(
             glimpse_shape,
+            patches=patches,
             glimpse_hidden_size=glimpse_hidden_size,
             location_hidden_size=location_hidden_size,
             location_frequencies=location_frequencies,
+            what_where=what_where,
             output_size=image_hidden_size,
             white_level=white_level,
         )
@@ -186,10 +262,7 @@ class RecurrentAttention(nn.Module):
         These are the glimpse network's and, of a ReLU core, those of what enters it; what it keeps
         begins as the identity all the same. An LSTM, whose units are no ReLUs, stays as it is.
         """
-        glimpse = self.glimpse_network
-        for layer in (glimpse.what, glimpse.where, glimpse.output):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+        self.glimpse_network.initialise_by_he()
         if isinstance(self.core, ReluCore):
             self.core.initialise_by_he()
 

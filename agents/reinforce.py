@@ -131,6 +131,8 @@ class Reinforce:
             self.network = RecurrentAttention(
                 spaces_.glimpse_shape,
                 spaces_.num_classes,
+                patches=hyperparameters.patches,
+                what_where=hyperparameters.what_where,
                 glimpse_hidden_size=hyperparameters.glimpse_hidden_size,
                 location_hidden_size=hyperparameters.location_hidden_size,
                 image_hidden_size=hyperparameters.image_hidden_size,

@@ -23,6 +23,8 @@ from agents.hyperparameters import (
         ("hidden_size", 2.5),
         ("hidden_size", True),
         ("core", "gru"),
+        ("patches", "capsules"),
+        ("what_where", "attention"),
         ("location_std", 0),
         ("final_location_std", 0),
         ("location_frequencies", -1),

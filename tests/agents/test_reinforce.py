@@ -257,8 +257,10 @@ def test_a_random_gaze_looks_anywhere_even_when_deterministic(tiny_env: GlimpseV
 
 # Of each a value that is not the default, and what it needs to make a difference.
 OTHER_VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "patches": ("convolutions", {}),
     "glimpse_hidden_size": (9, {}),
     "location_hidden_size": (9, {}),
+    "what_where": ("film", {}),
     "image_hidden_size": (9, {}),
     "hidden_size": (9, {}),
     "core": ("lstm", {}),
@@ -296,11 +298,11 @@ def test_every_hyperparameter_has_another_value() -> None:
 
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
-def test_every_hyperparameter_makes_a_difference(tiny_env: GlimpseVectorEnv, name: str) -> None:
+def test_every_hyperparameter_makes_a_difference(wide_env: GlimpseVectorEnv, name: str) -> None:
     value, needed = OTHER_VALUES[name]
     learned = []
     for options in (needed, {**needed, name: value}):
-        agent = Reinforce(tiny_env, **{**SMALL, **options})
+        agent = Reinforce(wide_env, **{**SMALL, **options})
         agent.learn(2 * 12, schedule_timesteps=2 * 12)
         learned.append(torch.cat([p.detach().flatten() for p in agent.acting_network.parameters()]))
     assert not torch.equal(*learned)
