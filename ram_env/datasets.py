@@ -108,6 +108,10 @@ class Dataset:
         object.__setattr__(self, "labels", read_only(labels))
         object.__setattr__(self, "num_classes", num_classes)
 
+    def __reduce__(self) -> tuple[type[Dataset], tuple[Any, ...]]:
+        """Pickled and copied through the constructor: NumPy's pickles forget to be read-only."""
+        return Dataset, (self.images, self.labels, self.num_classes)
+
     def __len__(self) -> int:
         """Returns the number of items."""
         return len(self.labels)

@@ -1,5 +1,6 @@
 """What a data set is, which sources make one, and what is said of those that cannot."""
 
+import copy
 import gzip
 import hashlib
 import importlib.util
@@ -187,6 +188,19 @@ def test_arrays_are_read_only_and_the_users_own_stay_writeable():
         dataset.labels[0] = 1
     assert images.flags.writeable
     assert labels.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda dataset: pickle.loads(pickle.dumps(dataset))]
+)
+def test_arrays_of_copies_are_read_only(copied):
+    dataset = Dataset(np.ones((2, 3, 4), np.uint8), [0, 1], num_classes=5)
+    again = copied(dataset)
+    assert not again.images.flags.writeable
+    assert not again.labels.flags.writeable
+    assert (again.images == dataset.images).all()
+    assert again.labels.tolist() == [0, 1]
+    assert again.num_classes == 5
 
 
 @pytest.mark.parametrize("source", ["mnist", "idx", "npz", "arrays"])
