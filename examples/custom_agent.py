@@ -59,7 +59,13 @@ class SoftmaxRegression:
 
 def make_agent(task: TaskConfig, *, seed: int, timesteps: int) -> SoftmaxRegression:
     """Returns an agent that has learned from so many environment steps, for `ram benchmark`."""
-    env = make_env(task, "train", num_envs=NUM_ENVS, autoreset_mode=AutoresetMode.DISABLED)
+    env = make_env(
+        task,
+        "train",
+        num_envs=NUM_ENVS,
+        autoreset_mode=AutoresetMode.DISABLED,
+        **task.training_scene,
+    )
     num_features = int(np.prod(env.single_observation_space["glimpse"].shape))
     agent = SoftmaxRegression(num_features, env.task.num_classes)
     env.reset(seed=seed)

@@ -134,7 +134,9 @@ class GlimpseTask(Task):
         order: `"random"`: each episode draws its item from the whole split. `"sequential"`: the
             items in their order, over and over (a vector environment deals them out to its
             sub-environments in turn).
-        scene: How the image is made of an item: a name in `SCENES`, or a `Scene`.
+        scene: How the image is made of an item: `"plain"`, `"translated"`, `"cluttered"`,
+            `"cluttered-100"`; for training also `"shifted"`, `"distorted"`, and the paper's as
+            `"distorted-translated"` and so on; or a `Scene`.
         num_glimpses: Glimpses an episode has, the one that `reset` returns included.
         patch_size: Side of every patch in values, see `GlimpseSensor`.
         num_scales: How many concentric squares are seen at once.

@@ -222,7 +222,9 @@ OPTIONS: tuple[Option, ...] = (
         "enum",
         "28",
         "env",
-        "Plain 28x28 digits, or the paper's: 60x60 translated, 60x60 or 100x100 cluttered",
+        "Plain 28x28 digits, or the paper's: 60x60 translated, 60x60 or 100x100 cluttered. The "
+        "paper's sensor is for you to give: unitPixels 30, rho 8, glimpsePatchSize 12; of 100x100 "
+        "unitPixels 50 and glimpseDepth 4",
         values=("28", "translated", "cluttered", "cluttered-100"),
         is_original=False,
     ),
