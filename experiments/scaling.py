@@ -167,7 +167,7 @@ def _pretend(sweep: Sweep, job: Trial) -> None:
     for epoch in range(1, EPOCHS_OF_A_TRIAL + 1):
         rows.append({"epoch": float(epoch), "timesteps": 0.0, "val_accuracy": 0.5})
         sweep.on_report(job, {"seed": 0, "seconds": 1.0, **rows[-1]})
-    RunFolder(job.folder_of(job.configs[0])).write_metrics(rows)
+    RunFolder(job.runs[0]).write_metrics(rows)
     sweep.on_end(job, None)
 
 

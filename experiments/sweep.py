@@ -25,11 +25,10 @@ from optuna.distributions import distribution_to_json
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from agents.files import replace_atomically
 from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
 from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line, launch
-from experiments.run_folder import RunFolder, is_unused, read_json, write_json
+from experiments.run_folder import RunFolder, is_unused, read_json, write_json, write_text
 from experiments.space import SEED, Point, Space, read_space
 from experiments.sweep_results import Result, as_markdown, write_results
 from ram_env.validation import require_integer
@@ -112,26 +111,35 @@ class Trial:
     Attributes:
         number: Its number in the sweep.
         folder: Where its runs are.
-        configs: What to train, for each seed.
+        space: What is searched.
+        point: Its place in that.
+        seeds: How many seeds it is trained with.
     """
 
     number: int
     folder: Path
-    configs: tuple[TrainConfig, ...]
+    space: Space
+    point: Point
+    seeds: int
 
     def __str__(self) -> str:
         return f"trial {self.number}"
 
-    def folder_of(self, config: TrainConfig) -> Path:
-        """Returns the folder of a seed's run."""
-        return self.folder / f"seed-{config.agent.seed}"
+    def config(self, seed: int) -> TrainConfig:
+        """Returns what to train; a ValueError if its values do not go together."""
+        return self.space.config_at({**self.point, SEED: seed})
+
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of its seeds' runs."""
+        return [self.folder / f"seed-{seed}" for seed in range(self.seeds)]
 
 
 def run_trial(trial: Trial, report: Report) -> None:
     """Trains a trial's seeds one after another, from where they are, and reports every epoch."""
-    for config in trial.configs:
-        trainer = go_on_or_start(trial.folder_of(config), config)
-        progress = _Reports(config.agent.seed, report)
+    for seed, folder in enumerate(trial.runs):
+        trainer = go_on_or_start(folder, trial.config(seed))
+        progress = _Reports(seed, report)
         for row in trainer.rows:  # those that nobody heard of, as the process died, among them
             progress.on_epoch(row)
         if not trainer.is_finished:
@@ -220,7 +228,7 @@ class Sweep:
             if seed == 0:
                 best = max([*record.intermediate_values.values(), progress["val_accuracy"]])
                 trial.report(best, epoch)
-                if epoch < job.configs[0].epochs and trial.should_prune():
+                if epoch < job.config(seed).epochs and trial.should_prune():
                     self.study.tell(trial, state=TrialState.PRUNED)
                     self._say(job, f"stopped early, {best:.2%} after epoch {epoch}")
                     return False
@@ -230,8 +238,7 @@ class Sweep:
         """Takes down how a trial ended."""
         trial = self._open.pop(job.number)
         if failure is not None:
-            with replace_atomically(job.folder / "failure.txt") as beside:
-                beside.write_text(failure)
+            write_text(job.folder / "failure.txt", failure)
             self.study.tell(trial, state=TrialState.FAIL)
             self._say(job, f"failed: {last_line(failure)}")
             return
@@ -257,8 +264,9 @@ class Sweep:
         return f"{self.folder}: {ended}{limit} trials have ended, {running} are to go on"
 
     def _result(self, record: FrozenTrial) -> Result:
-        job = self._job(record.number, record.params)
-        runs = (RunFolder(job.folder_of(config)).read_metrics() for config in job.configs)
+        runs = [
+            RunFolder(path).read_metrics() for path in self._job(record.number, record.params).runs
+        ]
         return Result(
             number=record.number,
             state=record.state,
@@ -268,10 +276,8 @@ class Sweep:
         )
 
     def _job(self, number: int, point: Point) -> Trial:
-        configs = (
-            self.space.config_at({**point, SEED: seed}) for seed in range(self.command.seeds)
-        )
-        return Trial(number, self.folder.resolve() / "trials" / str(number), tuple(configs))
+        folder = self.folder.resolve() / "trials" / str(number)
+        return Trial(number, folder, self.space, point, self.command.seeds)
 
     @property
     def _begun(self) -> int:
@@ -313,11 +319,21 @@ def _keep_plan(path: Path, plan: dict[str, Any], *, resume: bool) -> None:
     if not path.exists():
         raise ValueError(f"--folder {path.parent} holds no sweep to go on with")
     plan = json.loads(json.dumps(plan))  # which makes lists of tuples
-    for name, before, now in _differences(read_json(path), plan):
+    for name, before, now in _differences(_read_plan(path), plan):
         raise ValueError(
             f"the sweep in {path.parent} was begun with {name}={before}, it cannot go on "
             f"with {now}; give another --folder"
         )
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    """Returns what was written down; fields that there were not then have their defaults."""
+    plan = read_json(path)
+    try:
+        base = TrainConfig.from_json(plan["base"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} does not hold what a sweep searches: {error}") from error
+    return {**plan, "base": json.loads(json.dumps(base.to_json()))}
 
 
 def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -212,12 +213,30 @@ def test_a_grid_is_run_whole(grid: Path, tmp_path: Path) -> None:
     assert rows == [(core, size) for core in ("rnn", "lstm") for size in ("25", "50", "275")]
 
 
+def test_values_that_do_not_go_together_fail_their_trial_and_the_rest_goes_on(
+    preset: Path, tmp_path: Path
+) -> None:
+    path, folder = tmp_path / "space.yaml", tmp_path / "sweep"
+    path.write_text(
+        f"{{preset: {preset}, space: {{agent.location_return: [reward], epochs: [1], "
+        "agent.loss: [reinforce, hybrid], agent.baseline: [informed, uninformed]}}"
+    )
+    with pytest.raises(SystemExit) as stopped:
+        sweep(path, folder, search="grid", threads=1)
+    assert stopped.value.code == SOME_FAILED
+    states = {(row["agent.loss"], row["agent.baseline"]): row["state"] for row in trials(folder)}
+    assert states.pop(("reinforce", "informed")) == "failed"
+    assert list(states.values()) == ["done"] * 3
+    (failure,) = folder.glob("trials/*/failure.txt")
+    assert "give location_return='reward' and baseline='uninformed'" in failure.read_text()
+
+
 def test_tpe_learns_where_to_look(preset: Path, tmp_path: Path, monkeypatch: Any) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(f"{{preset: {preset}, space: {{agent.momentum: {{low: 0, high: 0.99}}}}}}")
 
     def run(trial: Trial, report: Report) -> None:
-        accuracy = 1 - abs(trial.configs[0].agent.momentum - 0.7)
+        accuracy = 1 - abs(trial.config(seed=0).agent.momentum - 0.7)
         report({"seed": 0, "epoch": 1, "val_accuracy": accuracy, "seconds": 1.0})
 
     monkeypatch.setattr(sweep_module, "run_trial", run)
@@ -356,6 +375,29 @@ def test_a_plan_that_differs_is_told_by_what_differs_alone(
     (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(plan))
     message = r"begun with base\.agent\.weight_decay=0\.25, it cannot go on with 0\.0;"
     with pytest.raises(ValueError, match=message):
+        sweep(path, tmp_path / "sweep", search="random", trials=5, seeds=2, resume=True)
+
+
+def test_a_sweep_that_is_older_than_a_field_goes_on_with_its_default(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, folder = finished
+    older = tmp_path / "older"
+    shutil.copytree(folder, older)
+    plan = json.loads((older / "sweep.json").read_text())
+    del plan["base"]["agent"]["patches"]
+    (older / "sweep.json").write_text(json.dumps(plan))
+    sweep(path, older, search="random", trials=5, seeds=2, threads=1, resume=True)
+    assert trials(older) == trials(folder)
+
+
+def test_a_plan_that_is_damaged_is_named(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    path, _ = finished
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    with pytest.raises(
+        ValueError, match=r"sweep\.json does not hold what a sweep searches: 'base'"
+    ):
         sweep(path, tmp_path / "sweep", search="random", trials=5, seeds=2, resume=True)
 
 
