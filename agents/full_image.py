@@ -25,7 +25,7 @@ from agents.optimisers import decay
 from agents.seeds import learning_seeds
 from agents.spaces import GlimpseSpaces
 from ram_env import GlimpseVectorEnv
-from ram_env.validation import require_choice
+from ram_env.validation import require_choice, require_integer
 
 NETWORKS = ("mlp", "cnn")
 HIDDEN_SIZE = 256
@@ -80,11 +80,18 @@ class FullImageClassifier:
         device: Device = "auto",
     ) -> None:
         require_choice("network", network, NETWORKS)
-        if env.task.num_glimpses != 1 or env.autoreset_mode is not AutoresetMode.DISABLED:
+        if not learning_rate > 0:
+            raise ValueError(f"learning_rate={learning_rate!r} is not a number above 0")
+        require_integer("seed", seed, at_least=0)
+        needed = {
+            **full_image_options(env.task.image_size),
+            "autoreset_mode": AutoresetMode.DISABLED,
+        }
+        found = {name: getattr(env.task, name, env.autoreset_mode) for name in needed}
+        if found != needed:
             raise ValueError(
-                f"num_glimpses={env.task.num_glimpses}, autoreset_mode={env.autoreset_mode.value!r}"
-                ": one glimpse, of the whole image, and 'Disabled' are needed; see "
-                "full_image_options"
+                f"the environments have {_as_options(found)}; one glimpse of the whole image needs "
+                f"{_as_options(needed)}, see full_image_options"
             )
         self.env = env
         self.device = find_device(device)
@@ -154,6 +161,10 @@ class FullImageClassifier:
         images = torch.as_tensor(observation["glimpse"], device=self.device)
         logits: Tensor = self.network(images)
         return logits
+
+
+def _as_options(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={getattr(value, 'value', value)!r}" for name, value in values.items())
 
 
 def _answer(logits: Tensor) -> dict[str, NDArray[Any]]:

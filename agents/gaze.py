@@ -73,12 +73,15 @@ class WithGaze:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[dict[str, NDArray[Any]], Any]:
-        """See `Agent.predict`; observations must come in batches."""
-        taken, agent_state = state or (np.zeros(len(observation["location"]), np.int64), None)
+        """See `Agent.predict`."""
+        is_single = np.ndim(observation["location"]) == 1
+        num_envs = 1 if is_single else len(observation["location"])
+        taken, agent_state = state or (np.zeros(num_envs, np.int64), None)
         if episode_start is not None:
             taken = np.where(episode_start, 0, taken)
         taken = taken + 1
         action, agent_state = self._agent.predict(
             observation, agent_state, episode_start, deterministic
         )
-        return {**action, "location": self._gaze(taken)}, (taken, agent_state)
+        location = self._gaze(taken)
+        return {**action, "location": location[0] if is_single else location}, (taken, agent_state)

@@ -219,8 +219,15 @@ def _take_numpy_out(hyperparameters: Hyperparameters) -> None:
     """Makes numbers and arrays of NumPy plain ones of Python, which JSON can hold."""
     for field in fields(hyperparameters):
         value = getattr(hyperparameters, field.name)
-        if isinstance(value, np.generic | np.ndarray):
-            object.__setattr__(hyperparameters, field.name, value.tolist())
+        object.__setattr__(hyperparameters, field.name, _without_numpy(value))
+
+
+def _without_numpy(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return type(value)(map(_without_numpy, value))
+    return value
 
 
 def _require(hyperparameters: object, rules: Sequence[Rule]) -> None:

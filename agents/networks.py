@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm
+from torch.nn.functional import layer_norm, pad
+
+from agents.hyperparameters import CoreName, Patches, WhatWhere
+from ram_env.validation import require_choice
 
 State = tuple[Tensor, ...]
 
@@ -26,7 +30,8 @@ class PatchPixels(nn.Flatten):
 class PatchConvolutions(nn.Module):
     """Two convolutions over the patches, `(B, size)`, with the scales (and colours) as channels.
 
-    A stroke is learned once, wherever in a patch it is.
+    A stroke is learned once, wherever in a patch it is. Patches of an odd size get a black row and
+    a black column, so that the stride leaves out none of theirs.
 
     Raises:
         ValueError: The patches are smaller than 8x8.
@@ -40,18 +45,20 @@ class PatchConvolutions(nn.Module):
         if patch_size < 8:
             raise ValueError(
                 f"patches='convolutions' needs patches of at least 8x8, and patch_size={patch_size}"
-                "; give patches='pixels'"
+                "; give a larger one, or patches='pixels'"
             )
         first, second = self.FILTERS
         self.first = nn.Conv2d(math.prod([num_scales, *colours]), first, kernel_size=4, stride=2)
         self.second = nn.Conv2d(first, second, kernel_size=3)
-        self.size = second * ((patch_size - 4) // 2 - 1) ** 2
+        self.padding = patch_size % 2
+        self.size = second * ((patch_size + self.padding - 4) // 2 - 1) ** 2
 
     def forward(self, glimpse: Tensor) -> Tensor:
         """Returns `(B, size)` of glimpses `(B, num_scales, patch, patch[, channels])`."""
         if glimpse.ndim == 5:
             glimpse = glimpse.movedim(-1, 2).flatten(1, 2)
-        maps = torch.relu(self.second(torch.relu(self.first(glimpse))))
+        whole = pad(glimpse, (0, self.padding, 0, self.padding))
+        maps = torch.relu(self.second(torch.relu(self.first(whole))))
         return maps.flatten(1)
 
 
@@ -81,6 +88,9 @@ class GlimpseNetwork(nn.Module):
         what_where: `"sum"` (the paper's) or `"film"`.
         output_size: Units of g.
         white_level: What glimpses in [0, 1] are multiplied by.
+
+    Raises:
+        ValueError: There are no such `patches` or `what_where`, or the patches are too small.
     """
 
     octaves: Tensor
@@ -90,14 +100,16 @@ class GlimpseNetwork(nn.Module):
         glimpse_shape: tuple[int, ...],
         *,
         white_level: float,
-        patches: str = "pixels",
+        patches: Patches = "pixels",
         glimpse_hidden_size: int,
         location_hidden_size: int,
         location_frequencies: int = 0,
-        what_where: str = "sum",
+        what_where: WhatWhere = "sum",
         output_size: int,
     ) -> None:
         super().__init__()
+        require_choice("patches", patches, PATCHES)
+        require_choice("what_where", what_where, get_args(WhatWhere))
         self.white_level = white_level
         octaves = math.pi * 2.0 ** torch.arange(location_frequencies)
         self.register_buffer("octaves", octaves, persistent=False)
@@ -105,24 +117,24 @@ class GlimpseNetwork(nn.Module):
         self.what = nn.Linear(self.patches.size, glimpse_hidden_size)
         self.where = nn.Linear(2 + 4 * location_frequencies, location_hidden_size)
         self.output = nn.Linear(glimpse_hidden_size + location_hidden_size, output_size)
-        self.scale = nn.Linear(location_hidden_size, output_size) if what_where == "film" else None
-        if self.scale is not None:
-            nn.init.zeros_(self.scale.weight)
-            nn.init.zeros_(self.scale.bias)
+        self.gain = nn.Linear(location_hidden_size, output_size) if what_where == "film" else None
+        if self.gain is not None:
+            nn.init.zeros_(self.gain.weight)
+            nn.init.zeros_(self.gain.bias)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """Returns g `(B, output_size)` of glimpses `(B, *glimpse_shape)` at locations `(B, 2)`."""
         what = torch.relu(self.what(self.patches(self.white_level * glimpse)))
         where = torch.relu(self.where(self._waves(location)))
         features = self.output(torch.cat([what, where], dim=-1))
-        if self.scale is not None:
-            features = features * (1 + self.scale(where))
+        if self.gain is not None:
+            features = features * (1 + self.gain(where))
         return torch.relu(features)
 
     def initialise_by_he(self) -> None:
-        """Begins anew with the weights of He et al. 2015, biases 0; the scale stays as it is."""
+        """Begins anew with the weights of He et al. 2015, biases 0; the gain stays at 0."""
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not self.scale:
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer is not self.gain:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
@@ -227,16 +239,17 @@ class RecurrentAttention(nn.Module):
         location_hidden_size: int,
         image_hidden_size: int,
         hidden_size: int,
-        core: str,
+        core: CoreName,
         location_frequencies: int,
         raster: Sequence[tuple[float, float]],
         white_level: float,
-        patches: str = "pixels",
-        what_where: str = "sum",
+        patches: Patches = "pixels",
+        what_where: WhatWhere = "sum",
         relative_gaze: bool = False,
         informed_baseline: bool = False,
     ) -> None:
         super().__init__()
+        require_choice("core", core, CORES)
         self.glimpse_network = GlimpseNetwork(
             glimpse_shape,
             patches=patches,

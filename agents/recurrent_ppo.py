@@ -6,6 +6,7 @@ Source: Schulman et al. 2017 (arXiv 1707.06347) for PPO; sb3-contrib's `Recurren
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -25,6 +26,17 @@ from agents.seeds import learning_seeds
 from ram_env import GlimpseVectorEnv
 
 STATS_WINDOW = 2000  # episodes that SB3's log averages over
+# What SB3's load raises, depending on which byte of a file is wrong, or what else the file is.
+DAMAGE = (
+    AssertionError,
+    BadZipFile,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    UnpicklingError,
+    ValueError,
+)
 
 
 class GlimpseExtractor(BaseFeaturesExtractor):
@@ -117,15 +129,19 @@ def load_recurrent_ppo(path: Path, env: VecEnv | None = None, *, device: Device)
 
     Raises:
         DamagedCheckpointError: The file is missing, damaged or not SB3's.
-        ValueError: There is no such device here.
+        ValueError: There is no such device here, or the environments have other spaces than those
+            the agent was made for.
     """
     found = find_device(device)
     try:
-        return RecurrentPPO.load(path, env, device=found)
-    except (AssertionError, BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
+        agent = RecurrentPPO.load(path, device=found)
+    except DAMAGE as error:
         raise DamagedCheckpointError(
             f"{str(path)!r} is missing, damaged, or not SB3's: {error!r}"
         ) from error
+    if env is not None:
+        agent.set_env(env)
+    return agent
 
 
 def learning_environments(env: GlimpseVectorEnv) -> VecMonitor:

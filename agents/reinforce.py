@@ -44,6 +44,7 @@ from agents.optimisers import (
 from agents.processes import Share
 from agents.seeds import learning_seeds
 from agents.spaces import GlimpseSpaces
+from ram_env.validation import require_choice
 
 
 class UpdateMetrics(NamedTuple):
@@ -220,9 +221,7 @@ class Reinforce:
         PyTorch wants one forward pass for each backward pass: here that is a whole rollout.
         """
         is_learned = self.hyperparameters.gaze == "learned"  # else its network has no gradient
-        return DistributedDataParallel(
-            _Rollouts(self), find_unused_parameters=not is_learned, broadcast_buffers=False
-        )
+        return DistributedDataParallel(_Rollouts(self), find_unused_parameters=not is_learned)
 
     def rollout(self, seed: int | None = None) -> Rollout:
         """Plays one episode in every sub-environment, with the gradients that learning needs.
@@ -478,10 +477,12 @@ class Reinforce:
             ValueError: There is no such device here, or the environment has other spaces than those
                 the agent was made for.
         """
+        find_device(device)  # which is no fault of the file's
         tensors, document = read_checkpoint(path)
         agent = cls.__new__(cls)
         agent.env = None
         try:
+            require_choice("agent", document["agent"], [ReinforceHyperparameters.algorithm])
             hyperparameters = {**document["hyperparameters"], "device": device}
             agent._build(
                 GlimpseSpaces(
@@ -497,7 +498,7 @@ class Reinforce:
                 name: tensors.get(f"{AVERAGE}module.{name}", weights[name]) for name in weights
             }
             agent.average.module.load_state_dict(averages)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise DamagedCheckpointError(
                 f"{str(path)!r} does not hold a Reinforce agent: {error!r}"
             ) from error
@@ -509,9 +510,7 @@ class Reinforce:
     def set_env(self, env: VectorEnv[Any, Any, Any]) -> None:
         """Gives the agent other environments to learn in; a ValueError if their spaces differ."""
         self._require_vector_env(env)
-        spaces_ = GlimpseSpaces.of(env.single_observation_space, env.single_action_space)
-        if spaces_ != self.spaces:
-            raise ValueError(f"the environment has {spaces_}, the agent was made for {self.spaces}")
+        self.spaces.require_same(env.single_observation_space, env.single_action_space)
         self.env = env
 
     def save_training_state(self, path: str | os.PathLike[str]) -> None:
@@ -522,7 +521,9 @@ class Reinforce:
             for name, value in values.items()
             if value is not None
         }
-        average = {f"{AVERAGE}{name}": value for name, value in self.average.state_dict().items()}
+        average = {}
+        if self.hyperparameters.averaging:
+            average = {f"{AVERAGE}{key}": value for key, value in self.average.state_dict().items()}
         tensors = {**self.network.state_dict(), **optimiser_state}
         training = {
             "num_timesteps": self.num_timesteps,
@@ -561,9 +562,10 @@ class Reinforce:
             agent._timesteps_ever = document.get("timesteps_ever", agent.num_timesteps)
             agent.location_std = document["location_std"]
             agent._dtype = find_precision(document["precision"], agent.device)
-            agent.average.load_state_dict(
-                {name: tensors[f"{AVERAGE}{name}"] for name in agent.average.state_dict()}
-            )
+            if agent.hyperparameters.averaging:
+                agent.average.load_state_dict(
+                    {name: tensors[f"{AVERAGE}{name}"] for name in agent.average.state_dict()}
+                )
         except KeyError as error:
             raise DamagedCheckpointError(
                 f"{str(path)!r} holds a model, but not the state of its training: there is no "
@@ -574,7 +576,7 @@ class Reinforce:
 
     def _document(self) -> dict[str, Any]:
         return {
-            "agent": "reinforce",
+            "agent": ReinforceHyperparameters.algorithm,
             "hyperparameters": dataclasses.asdict(self.hyperparameters),
             "glimpse_shape": list(self.spaces.glimpse_shape),
             "num_classes": self.spaces.num_classes,

@@ -67,13 +67,15 @@ class SB3VecEnv(VecEnv):
 
     def reset(self) -> Observations:
         """Starts all episodes anew, with the seeds and options that were set before, once."""
-        observations, infos = self.env.reset(
-            seed=list(self._seeds),
-            options={"index": self._index_of_each()} if any(self._options) else None,
-        )
+        try:
+            observations, infos = self.env.reset(
+                seed=list(self._seeds),
+                options={"index": self._index_of_each()} if any(self._options) else None,
+            )
+        finally:
+            self._reset_seeds()
+            self._reset_options()
         self.reset_infos = self._as_rows(infos, range(self.num_envs))
-        self._reset_seeds()
-        self._reset_options()
         return observations
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
@@ -132,14 +134,18 @@ class SB3VecEnv(VecEnv):
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Sets an attribute of all environments; a ValueError if it is to be that of a few."""
         self._require_all(indices, f"set_attr({attr_name!r})")
+        if attr_name in ONE_EACH:
+            value = [value] * self.num_envs
         setattr(self.env, attr_name, value)
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Calls a method of the environments once, for all; each gets the result."""
+        """Calls a method of the environments once, for all; each gets the result, or its frame."""
         self._require_all(indices, f"env_method({method_name!r})")
         result = getattr(self.env, method_name)(*method_args, **method_kwargs)
+        if method_name == "render" and result is not None:
+            return list(result)
         return [result] * self.num_envs
 
     def env_is_wrapped(

@@ -10,6 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from ram_env.validation import require_choice
+
 CHOICES = ("label", "move")
 
 
@@ -27,6 +29,10 @@ class GlimpseSpaces:
     glimpse_shape: tuple[int, ...]
     num_classes: int
     choice: str = "label"
+
+    def __post_init__(self) -> None:
+        """Checks the name of the choice."""
+        require_choice("choice", self.choice, CHOICES)
 
     @classmethod
     def of(cls, observation: gym.Space[Any], action: gym.Space[Any]) -> GlimpseSpaces:
@@ -55,6 +61,12 @@ class GlimpseSpaces:
             )
         (choice,) = choices
         return cls(observation["glimpse"].shape, int(action[choice].n), choice)  # type: ignore[index]
+
+    def require_same(self, observation: gym.Space[Any], action: gym.Space[Any]) -> None:
+        """Raises a ValueError unless these are the spaces of a single environment."""
+        found = GlimpseSpaces.of(observation, action)
+        if found != self:
+            raise ValueError(f"the environment has {found}, the agent was made for {self}")
 
     def require_observation(self, observation: dict[str, NDArray[Any]]) -> None:
         """Raises a ValueError unless it is one observation of these spaces, or a batch of them."""

@@ -44,9 +44,9 @@ from experiments.run_folder import read_json, write_json, write_text
 from ram_env.validation import require_integer
 
 FAILURE = "failure.txt"
-# A cell's environment steps by the second, on one core, of which networks that see the whole image
-# take one for each: for the estimate, until the benchmark has finished cells of its own to go by.
-STEPS_PER_SECOND = {PPO: 1_000.0, "mlp": 10_000.0, "cnn": 2_000.0}
+# A cell's environment steps by the second, on one core (of networks that see the whole image, those
+# that as many images would be): for the estimate, until there are finished cells to go by.
+STEPS_PER_SECOND = {PPO: 1_000.0, "mlp": 150_000.0, "cnn": 25_000.0}
 SMALL_REINFORCE, LARGE_REINFORCE = 35_000.0, 18_000.0
 LARGE_HIDDEN_SIZE = 512
 GAZE = "gaze.npy"  # of a cell: where it looked at the test images, in pixels

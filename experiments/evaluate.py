@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agents.base import Agent
 from agents.gaze import Gaze, RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import Device
+from agents.spaces import GlimpseSpaces
 from experiments.config import TaskConfig
 from experiments.run_folder import write_json
 from experiments.saved_agents import is_pretrained, load_best, open_run
@@ -147,9 +148,11 @@ def evaluate(
         deterministic: Whether the agent takes its likeliest actions; otherwise it samples them.
 
     Raises:
-        ValueError: It is no `GlimpseVectorEnv`, or in another autoreset mode.
+        ValueError: It is no `GlimpseVectorEnv`, or in another autoreset mode, or has other spaces
+            than those the agent was made for.
     """
     _require_visitable(env)
+    _require_spaces(agent, env)
     num_items, num_glimpses = len(env.task.items), env.task.num_glimpses
     record = _Record.blank(num_items, num_glimpses, env.task.num_classes)
     for first in range(0, num_items, env.num_envs):
@@ -177,8 +180,9 @@ def accuracy_of_means(agent: Agent, env: GlimpseVectorEnv, rollouts: int) -> flo
         rollouts: Episodes of each item.
 
     Raises:
-        ValueError: The agent has no class probabilities.
+        ValueError: The agent has no class probabilities, or there are no rollouts.
     """
+    require_integer("rollouts", rollouts, at_least=1)
     total = np.zeros((len(env.task.items), env.task.num_classes))
     for rollout in range(rollouts):
         probabilities = evaluate(agent, env, seed=rollout, deterministic=False).probabilities
@@ -271,6 +275,17 @@ def _require_visitable(env: object) -> None:
         )
     if env.autoreset_mode is not AutoresetMode.NEXT_STEP:
         raise ValueError(f"autoreset_mode={env.autoreset_mode.value!r} is not 'NextStep'")
+
+
+def _require_spaces(agent: Agent, env: GlimpseVectorEnv) -> None:
+    """Raises a ValueError where an agent tells its spaces, and the environment has others."""
+    spaces = getattr(agent, "spaces", None)
+    if isinstance(spaces, GlimpseSpaces):
+        spaces.require_same(env.single_observation_space, env.single_action_space)
+    for name in ("observation_space", "action_space"):  # as SB3's have them
+        made_for, found = getattr(agent, name, None), getattr(env, f"single_{name}")
+        if made_for is not None and made_for != found:
+            raise ValueError(f"the environment's {name} is {found}, the agent's {made_for}")
 
 
 def describe(scores: dict[str, Any]) -> str:

@@ -110,11 +110,23 @@ def test_its_learning_rate_falls_each_time_from_the_beginning() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"num_glimpses": 2}, "num_glimpses=2"), ({"autoreset_mode": "NextStep"}, "'NextStep'")],
+    [
+        ({"num_glimpses": 2}, "have .*num_glimpses=2.* needs .*num_glimpses=1"),
+        ({"patch_size": 4}, "have .*patch_size=4.* needs .*patch_size=9"),
+        ({"num_scales": 2}, "have .*num_scales=2.* needs .*num_scales=1"),
+        ({"start": "random"}, "have .*start='random'.* needs .*start='center'"),
+        ({"autoreset_mode": "NextStep"}, "have .*'NextStep'.* needs .*'Disabled'"),
+    ],
 )
 def test_other_environments_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FullImageClassifier(make_env(**options), "mlp")
+
+
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", -1), ("seed", -3)])
+def test_other_numbers_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name}={value}"):
+        FullImageClassifier(make_env(), "mlp", **{name: value})
 
 
 def test_an_image_that_no_glimpse_is_the_whole_of_is_refused() -> None:

@@ -44,3 +44,9 @@ def test_with_gaze_looks_by_the_script_and_answers_as_the_agent(
     expected, _ = agent.predict(observation, agent_state, starts, deterministic=True)
     assert second["location"].tolist() == [[0.5, -0.5], [-0.5, 0.5]] * 2
     assert second["label"].tolist() == expected["label"].tolist()
+
+    single = {name: values[1] for name, values in observation.items()}
+    action, state = scripted.predict(single, deterministic=True)
+    assert action["location"].tolist() == [-0.5, 0.5]
+    assert action["label"] == first["label"][1]
+    assert scripted.predict(single, state)[0]["location"].tolist() == [0.5, -0.5]

@@ -107,6 +107,15 @@ def test_numbers_of_numpy_become_pythons_which_json_can_hold() -> None:
     assert type(RecurrentPPOHyperparameters(n_steps=np.int64(6)).n_steps) is int
 
 
+@pytest.mark.parametrize(
+    "raster",
+    [[np.array([0.5, -1.0])], [(np.float64(0.5), np.float32(-1.0))]],
+    ids=["rows", "numbers"],
+)
+def test_places_of_numpy_are_places(raster: Any) -> None:
+    assert ReinforceHyperparameters(raster=raster).raster == ((0.5, -1.0),)
+
+
 @pytest.mark.parametrize("value", [np.int64(0), np.float64(64), np.bool_(True), np.array([64])])
 def test_numbers_of_numpy_are_checked_too(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^hidden_size=.* is not an integer of at least 1"):

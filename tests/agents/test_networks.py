@@ -76,15 +76,35 @@ def make_glimpse_network(what_where: str) -> GlimpseNetwork:
 
 
 def test_film_begins_as_the_sum_and_scales_it_by_what_where_says() -> None:
+    film, sum_ = make_glimpse_network("film"), make_glimpse_network("sum")
     glimpse, location = torch.rand(4, 2, 3, 3), torch.rand(4, 2)
-    film, summed = make_glimpse_network("film"), make_glimpse_network("sum")(glimpse, location)
+    summed = sum_(glimpse, location).detach()
     torch.testing.assert_close(film(glimpse, location), summed)
-    with torch.no_grad():  # the first unit at the first place by 1 + 2, no other by more than 1
+    unit = int(summed[0].argmax())
+    assert summed[0, unit] > 0
+    with torch.no_grad():  # one unit at the first place by 1 + 2, all others by 1
         where = torch.relu(film.where(location))
-        film.scale.weight[0, :] = 2 * where[0] / where[0].square().sum()
-    scaled = film(glimpse, location)
-    torch.testing.assert_close(scaled[0, 0], 3 * summed[0, 0])
-    torch.testing.assert_close(scaled[:, 1:], summed[:, 1:])
+        film.gain.weight[unit] = 2 * where[0] / where[0].square().sum()
+    expected = summed * (1 + where @ film.gain.weight.detach().T)
+    assert expected[0, unit] == pytest.approx(3 * float(summed[0, unit]))
+    torch.testing.assert_close(film(glimpse, location), expected)
+
+
+@pytest.mark.parametrize("patch_size", range(8, 14))
+def test_convolutions_see_every_pixel(patch_size: int) -> None:
+    torch.manual_seed(0)
+    convolutions = PatchConvolutions((1, patch_size, patch_size))
+    glimpse = torch.rand(50, 1, patch_size, patch_size, requires_grad=True)
+    maps = convolutions(glimpse)
+    assert maps.shape == (50, convolutions.size)
+    maps.sum().backward()
+    assert (glimpse.grad.abs().sum(dim=0) > 0).all()
+
+
+@pytest.mark.parametrize(("name", "value"), [("patches", "conv"), ("what_where", "FiLM")])
+def test_what_there_is_not_is_named(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}='{value}'"):
+        make_network("rnn", **{name: value})
 
 
 def test_convolutions_take_scales_and_colours_as_channels() -> None:
@@ -109,7 +129,9 @@ def test_a_stroke_that_moves_by_the_stride_is_the_same_stroke_elsewhere() -> Non
 
 def test_patches_that_are_too_small_for_the_convolutions_are_refused() -> None:
     assert PatchConvolutions((1, 8, 8)).size == 64
-    with pytest.raises(ValueError, match="at least 8x8, and patch_size=7; give patches='pixels'"):
+    with pytest.raises(
+        ValueError, match="at least 8x8, and patch_size=7; give a larger one, or patches='pixels'"
+    ):
         PatchConvolutions((1, 7, 7))
 
 

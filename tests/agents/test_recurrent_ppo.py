@@ -2,13 +2,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
 from sb3_contrib import RecurrentPPO
 
-from agents.recurrent_ppo import GlimpseExtractor, make_recurrent_ppo
+from agents.checkpoint import DamagedCheckpointError
+from agents.recurrent_ppo import (
+    GlimpseExtractor,
+    learning_environments,
+    load_recurrent_ppo,
+    make_recurrent_ppo,
+)
 from ram_env import GlimpseVectorEnv
 
 
@@ -82,6 +89,29 @@ def test_a_saved_agent_acts_as_before(tmp_path: Path) -> None:
     expected, _ = agent.predict(observation, deterministic=True)
     found, _ = loaded.predict(observation, deterministic=True)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("contents", [b"", b"not a pickle", None], ids=["none", "other", "half"])
+def test_a_damaged_file_is_named(tmp_path: Path, contents: bytes | None) -> None:
+    make_recurrent_ppo(make_env()).save(tmp_path / "agent.zip")
+    with ZipFile(tmp_path / "agent.zip") as whole, ZipFile(tmp_path / "bad.zip", "w") as bad:
+        for name in whole.namelist():
+            part = whole.read(name)
+            if name == "policy.pth":
+                part = part[: len(part) // 2] if contents is None else contents
+            bad.writestr(name, part)
+    with pytest.raises(
+        DamagedCheckpointError, match=r"bad\.zip' is missing, damaged, or not SB3's"
+    ):
+        load_recurrent_ppo(tmp_path / "bad.zip", device="cpu")
+
+
+def test_environments_with_other_spaces_are_no_damage(tmp_path: Path) -> None:
+    make_recurrent_ppo(make_env()).save(tmp_path / "agent.zip")
+    other = learning_environments(make_env(grid_size=4))
+    with pytest.raises(ValueError, match="spaces do not match") as raised:
+        load_recurrent_ppo(tmp_path / "agent.zip", other, device="cpu")
+    assert not isinstance(raised.value, DamagedCheckpointError)
 
 
 def test_dict_actions_are_refused_with_what_to_do() -> None:

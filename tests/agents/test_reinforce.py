@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 
+from agents.checkpoint import DamagedCheckpointError, read_checkpoint, write_checkpoint
 from agents.devices import find_precision
 from agents.gaze import RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import Precision, ReinforceHyperparameters
@@ -306,6 +307,15 @@ def test_every_hyperparameter_makes_a_difference(wide_env: GlimpseVectorEnv, nam
         agent.learn(2 * 12, schedule_timesteps=2 * 12)
         learned.append(torch.cat([p.detach().flatten() for p in agent.acting_network.parameters()]))
     assert not torch.equal(*learned)
+
+
+@pytest.mark.parametrize("name", ["patches", "core", "location_frequencies", "what_where"])
+def test_no_weights_are_idle(wide_env: GlimpseVectorEnv, name: str) -> None:
+    agent = Reinforce(wide_env, **{**SMALL, name: OTHER_VALUES[name][0]})
+    before = {key: value.detach().clone() for key, value in agent.network.named_parameters()}
+    agent.learn(2 * 12)
+    learned = dict(agent.network.named_parameters())
+    assert [key for key, value in before.items() if torch.equal(value, learned[key])] == []
 
 
 # --- the rollout, and what other implementations got wrong --------------------------------------
@@ -794,6 +804,40 @@ def test_a_model_alone_is_no_training_state(tiny_env: GlimpseVectorEnv, tmp_path
     Reinforce(tiny_env, **SMALL).save(path)
     with pytest.raises(ValueError, match="not the state of its training"):
         Reinforce.load_training_state(path, tiny_env)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"agent": "recurrent_ppo"},
+        {"choice": "guess"},
+        {"hyperparameters": {"core": "gru"}},
+        {"hyperparameters": {"patches": "convolutions"}},  # of glimpses of 2x2
+        {"hyperparameters": {"hidden_size": 9}},  # the weights are of 8
+    ],
+    ids=str,
+)
+def test_a_file_that_holds_no_such_agent_is_named(
+    tiny_env: GlimpseVectorEnv, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    Reinforce(tiny_env, **SMALL).save(path)
+    tensors, document = read_checkpoint(path)
+    options = {**document["hyperparameters"], **change.get("hyperparameters", {})}
+    write_checkpoint(path, tensors, {**document, **change, "hyperparameters": options})
+    with pytest.raises(DamagedCheckpointError, match=r"model\.safetensors' does not hold a Reinf"):
+        Reinforce.load(path)
+
+
+def test_a_training_state_has_averages_where_there_are_any(
+    tiny_env: GlimpseVectorEnv, tmp_path: Path
+) -> None:
+    path, names = tmp_path / "state.safetensors", []
+    for averaging in (0.0, 0.9):
+        Reinforce(tiny_env, averaging=averaging, **SMALL).learn(12).save_training_state(path)
+        names.append([name for name in read_checkpoint(path)[0] if name.startswith("average.")])
+    assert names[0] == []
+    assert len(names[1]) == 1 + len(Reinforce(tiny_env, **SMALL).network.state_dict())
 
 
 def test_loading_for_another_environment_names_both(

@@ -88,6 +88,16 @@ def test_it_does_what_dummy_vec_env_does(ours: SB3VecEnv, dummy: DummyVecEnv) ->
     assert num_ended > 10 * NUM_ENVS
 
 
+def test_frames_and_beliefs_are_of_each_as_with_dummy_vec_env() -> None:
+    ours, dummy = (make(render_mode="rgb_array") for make in (make_env, make_dummy))
+    for env in (ours, dummy):
+        env.seed(7)
+        env.reset()
+        env.set_attr("belief", [0.5, 0.25, 0.25])
+    assert_same(ours.get_attr("belief"), dummy.get_attr("belief"))
+    assert_same(ours.env_method("render"), dummy.env_method("render"))
+
+
 def test_arrays_that_were_returned_stay_as_they_are() -> None:
     env = make_env()
     first = env.reset()
@@ -104,6 +114,7 @@ def test_options_choose_items_once() -> None:
     env.set_options({"rows": 1})
     with pytest.raises(ValueError, match="give each sub-environment an 'index'"):
         env.reset()
+    env.reset()  # what was refused is forgotten
 
 
 def test_attributes_are_those_of_the_environments() -> None:

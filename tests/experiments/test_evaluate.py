@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import VectorWrapper
 
+from agents.reinforce import Reinforce
 from experiments.evaluate import (
     Evaluation,
     accuracy_of_means,
@@ -142,6 +144,19 @@ def test_other_autoreset_modes_are_refused() -> None:
         evaluate(Oracle(), make_env(2, autoreset_mode="SameStep"))
 
 
+def test_an_environment_with_other_classes_is_refused() -> None:
+    agent = Reinforce(make_env(4), hidden_size=4)
+    images = np.zeros((NUM_ITEMS, 6, 6), np.uint8)
+    options = {"num_glimpses": 3, "patch_size": 2, "num_envs": 4, "split": "test"}
+    other = GlimpseVectorEnv((images, np.arange(NUM_ITEMS) % 4), **options)
+    with pytest.raises(ValueError, match=r"num_classes=4.* the agent was made for .*num_classes=3"):
+        evaluate(agent, other)
+    discrete = make_env(4, action_format="discrete")
+    agent_of_sb3 = SimpleNamespace(action_space=gym.spaces.Discrete(7))
+    with pytest.raises(ValueError, match=r"environment's action_space is .*, the agent's Discr.*7"):
+        evaluate(agent_of_sb3, discrete)
+
+
 def test_scores_are_strict_json_and_readable() -> None:
     env = make_env(4)
     scores = score(Oracle(), env, evaluate(Oracle(), env))
@@ -228,6 +243,11 @@ def test_probabilities_of_sampled_episodes_are_averaged_before_they_are_judged()
     env = make_env(num_envs=NUM_ITEMS)
     assert accuracy_of_means(Hesitant(), env, rollouts=2) == 1.0
     assert accuracy_of_means(Hesitant(), env, rollouts=3) == 0.0
+
+
+def test_a_mean_of_no_episodes_is_refused() -> None:
+    with pytest.raises(ValueError, match="rollouts=0"):
+        accuracy_of_means(Hesitant(), make_env(num_envs=NUM_ITEMS), rollouts=0)
 
 
 def test_who_has_no_probabilities_has_no_mean_of_them() -> None:

@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
 from experiments.catch import CatchConfig
-from experiments.config import TaskConfig, TrainConfig
+from experiments.config import SceneName, TaskConfig, TrainConfig
 from experiments.presets import PRESETS, find_preset
 from experiments.run_folder import RunFolder
-from experiments.train import _defaults, main
+from experiments.train import TrainCommand, _defaults, main
+from ram_env.scenes import SCENES
 
 NUM_GLIMPSES = 3
 ALWAYS_WRITTEN = {
@@ -335,3 +337,16 @@ def test_runs_begun_in_the_same_second_have_folders_of_their_own(
 def test_every_preset_survives_json(name: str) -> None:
     document = json.loads(json.dumps(PRESETS[name].to_json()))
     assert TrainConfig.from_json(document) == PRESETS[name]
+
+
+# --- what is written down twice ------------------------------------------------------------------
+
+
+def test_every_scene_can_be_trained_on_by_its_name() -> None:
+    assert set(get_args(SceneName)) == set(SCENES)
+
+
+def test_the_help_names_every_preset() -> None:
+    help_ = Path(inspect.getfile(TrainCommand)).read_text()
+    told = " ".join(help_[help_.index("preset: Annotated") :].split('"""')[1].split())
+    assert f": {', '.join(PRESETS)}, or a file" in told
