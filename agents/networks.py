@@ -6,14 +6,13 @@ Shapes: `B` a batch of episodes, `K` classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad
 
-from agents.hyperparameters import CoreName, Patches, WhatWhere
+from agents.hyperparameters import Patches, ReinforceHyperparameters, WhatWhere
 from ram_env.validation import require_choice
 
 State = tuple[Tensor, ...]
@@ -207,67 +206,48 @@ class RecurrentAttention(nn.Module):
 
     The location head's output is an offset to a raster of places, one for each time step, which are
     the same for every image and learned, too: the gaze begins as a raster and learns where to
-    depart from it. A raster of the centre alone is the paper's model. With `relative_gaze` it is an
-    offset to the step that leads from one such place to the next (to the first, from the centre),
-    taken from where the agent looks: how far a thing is from the middle of its view does not depend
-    on where in the image that is.
+    depart from it. A raster of the centre alone is the paper's model. Where the gaze reckons from
+    where it looks, it is an offset to the step that leads from one such place to the next (to the
+    first, from the centre): how far a thing is from the middle of its view does not depend on where
+    in the image that is.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
         num_classes: K.
-        patches: See `GlimpseNetwork`.
-        glimpse_hidden_size: Units of the "what" layer.
-        location_hidden_size: Units of the "where" layer.
-        what_where: See `GlimpseNetwork`.
-        image_hidden_size: Units of the glimpse network's output.
-        hidden_size: Units of the core.
-        core: `"rnn"` (ReLU) or `"lstm"`.
-        location_frequencies: See `GlimpseNetwork`.
-        raster: Places `(x, y)`, one after each glimpse, and again from the first after the last;
-            none: the centre.
-        white_level: What glimpses in [0, 1] are multiplied by.
-        relative_gaze: Whether where to look next is told as a step from where it looks now.
-        informed_baseline: Whether the baseline knows the log-likelihood of the true class, too.
+        hyperparameters: Of these, the sizes, and all that says of what kind its parts are.
     """
 
     def __init__(
         self,
         glimpse_shape: tuple[int, ...],
         num_classes: int,
-        *,
-        glimpse_hidden_size: int,
-        location_hidden_size: int,
-        image_hidden_size: int,
-        hidden_size: int,
-        core: CoreName,
-        location_frequencies: int,
-        raster: Sequence[tuple[float, float]],
-        white_level: float,
-        patches: Patches = "pixels",
-        what_where: WhatWhere = "sum",
-        relative_gaze: bool = False,
-        informed_baseline: bool = False,
+        hyperparameters: ReinforceHyperparameters,
     ) -> None:
         super().__init__()
-        require_choice("core", core, CORES)
+        hidden_size = hyperparameters.hidden_size
         self.glimpse_network = GlimpseNetwork(
             glimpse_shape,
-            patches=patches,
-            glimpse_hidden_size=glimpse_hidden_size,
-            location_hidden_size=location_hidden_size,
-            location_frequencies=location_frequencies,
-            what_where=what_where,
-            output_size=image_hidden_size,
-            white_level=white_level,
+            patches=hyperparameters.patches,
+            glimpse_hidden_size=hyperparameters.glimpse_hidden_size,
+            location_hidden_size=hyperparameters.location_hidden_size,
+            location_frequencies=hyperparameters.location_frequencies,
+            what_where=hyperparameters.what_where,
+            output_size=hyperparameters.image_hidden_size,
+            white_level=hyperparameters.white_level,
         )
-        self.core = CORES[core](image_hidden_size, hidden_size)
-        self.relative_gaze = relative_gaze
-        self.location_raster = nn.Parameter(torch.tensor(list(raster) or [(0.0, 0.0)]))
+        self.core = CORES[hyperparameters.core](hyperparameters.image_hidden_size, hidden_size)
+        self.is_relative = hyperparameters.location_frame == "gaze"
+        self.location_raster = nn.Parameter(
+            torch.tensor(list(hyperparameters.raster) or [(0.0, 0.0)])
+        )
         self.location_network = nn.Linear(hidden_size, 2)
         nn.init.zeros_(self.location_network.weight)
         nn.init.zeros_(self.location_network.bias)
         self.action_network = nn.Linear(hidden_size, num_classes)
-        self.baseline_network = nn.Linear(hidden_size + 3 * informed_baseline, 1)
+        is_informed = hyperparameters.baseline == "informed"
+        self.baseline_network = nn.Linear(hidden_size + 3 * is_informed, 1)
+        if hyperparameters.initialisation == "he":
+            self.initialise_by_he()
 
     def initialise_by_he(self) -> None:
         """Begins anew with the weights of He et al. 2015 (arXiv 1502.01852), biases 0.
@@ -310,7 +290,7 @@ class RecurrentAttention(nn.Module):
         features = layer_norm(hidden, hidden.shape[-1:])
         offset: Tensor = self.location_network(features)
         origin = self.raster_place(glimpses_taken)
-        if self.relative_gaze:
+        if self.is_relative:
             before = torch.where(glimpses_taken > 1, self.raster_place(glimpses_taken - 1), 0.0)
             origin = location + origin - before
         return origin + offset

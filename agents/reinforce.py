@@ -130,23 +130,8 @@ class Reinforce:
         with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
             torch.default_generator.manual_seed(hyperparameters.seed)
             self.network = RecurrentAttention(
-                spaces_.glimpse_shape,
-                spaces_.num_classes,
-                patches=hyperparameters.patches,
-                what_where=hyperparameters.what_where,
-                glimpse_hidden_size=hyperparameters.glimpse_hidden_size,
-                location_hidden_size=hyperparameters.location_hidden_size,
-                image_hidden_size=hyperparameters.image_hidden_size,
-                hidden_size=hyperparameters.hidden_size,
-                core=hyperparameters.core,
-                location_frequencies=hyperparameters.location_frequencies,
-                raster=hyperparameters.raster,
-                relative_gaze=hyperparameters.location_frame == "gaze",
-                informed_baseline=hyperparameters.baseline == "informed",
-                white_level=hyperparameters.white_level,
+                spaces_.glimpse_shape, spaces_.num_classes, hyperparameters
             )
-            if hyperparameters.initialisation == "he":
-                self.network.initialise_by_he()
         self.network.to(self.device)
         self.average = AveragedModel(
             self.network, multi_avg_fn=partial(average_weights, decay=hyperparameters.averaging)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from agents.hyperparameters import ReinforceHyperparameters
 from agents.networks import (
     GlimpseNetwork,
     LstmCore,
@@ -17,22 +18,19 @@ from agents.networks import (
 CPU = torch.device("cpu")
 
 
-def make_network(core: str, **options: Any) -> RecurrentAttention:
-    return RecurrentAttention(
-        (2, 3, 3),
-        5,
+def make_network(**options: Any) -> RecurrentAttention:
+    hyperparameters = ReinforceHyperparameters(
         glimpse_hidden_size=6,
         location_hidden_size=7,
         image_hidden_size=8,
         hidden_size=9,
-        core=core,
-        white_level=1.0,
-        **{"raster": (), "location_frequencies": 0, **options},
+        **options,
     )
+    return RecurrentAttention((2, 3, 3), 5, hyperparameters)
 
 
 def test_the_gaze_begins_at_the_rasters_places_in_turn_whatever_is_seen() -> None:
-    network = make_network("rnn", raster=((0.5, -0.5), (0.25, 1.0)))
+    network = make_network(raster=((0.5, -0.5), (0.25, 1.0)))
     for taken, place in ((1.0, [0.5, -0.5]), (2.0, [0.25, 1.0]), (3.0, [0.5, -0.5])):
         means = network.location_mean(
             torch.randn(4, 9), torch.full((4, 1), taken), torch.rand(4, 2)
@@ -41,14 +39,14 @@ def test_the_gaze_begins_at_the_rasters_places_in_turn_whatever_is_seen() -> Non
 
 
 def test_without_a_raster_it_begins_at_the_centre() -> None:
-    means = make_network("rnn").location_mean(
+    means = make_network().location_mean(
         torch.randn(6, 4, 9), torch.ones(6, 4, 1), torch.rand(6, 4, 2)
     )
     assert (means == 0).all()
 
 
 def test_a_relative_gaze_begins_with_the_rasters_steps_from_where_it_looks() -> None:
-    network = make_network("rnn", raster=((0.5, -0.5), (0.25, 1.0)), relative_gaze=True)
+    network = make_network(raster=((0.5, -0.5), (0.25, 1.0)), location_frame="gaze")
     # From the centre to the first place, on to the second, and from that back to the first.
     for taken, step in ((1.0, [0.5, -0.5]), (2.0, [-0.25, 1.5]), (3.0, [0.25, -1.5])):
         location = torch.rand(4, 2)
@@ -57,7 +55,7 @@ def test_a_relative_gaze_begins_with_the_rasters_steps_from_where_it_looks() -> 
 
 
 def test_where_is_told_by_octaves_of_sines_and_cosines() -> None:
-    network = make_network("rnn", location_frequencies=2).glimpse_network
+    network = make_network(location_frequencies=2).glimpse_network
     # x = 1/4, y = -1/2 at the frequencies pi and 2 pi.
     half = math.sqrt(1 / 2)
     sines, cosines = [half, 1.0, -1.0, 0.0], [half, 0.0, 0.0, -1.0]
@@ -67,16 +65,14 @@ def test_where_is_told_by_octaves_of_sines_and_cosines() -> None:
     assert network(torch.rand(1, 2, 3, 3), torch.tensor([[0.25, -0.5]])).shape == (1, 8)
 
 
-def make_glimpse_network(what_where: str) -> GlimpseNetwork:
+def make_glimpse_network(**options: Any) -> GlimpseNetwork:
     torch.manual_seed(0)
-    return GlimpseNetwork(
-        (2, 3, 3), white_level=1.0, glimpse_hidden_size=6, location_hidden_size=7,
-        what_where=what_where, output_size=8,
-    )  # fmt: skip
+    sizes = {"glimpse_hidden_size": 6, "location_hidden_size": 7, "output_size": 8}
+    return GlimpseNetwork((2, 3, 3), white_level=1.0, **sizes, **options)
 
 
 def test_film_begins_as_the_sum_and_scales_it_by_what_where_says() -> None:
-    film, sum_ = make_glimpse_network("film"), make_glimpse_network("sum")
+    film, sum_ = make_glimpse_network(what_where="film"), make_glimpse_network(what_where="sum")
     glimpse, location = torch.rand(4, 2, 3, 3), torch.rand(4, 2)
     summed = sum_(glimpse, location).detach()
     torch.testing.assert_close(film(glimpse, location), summed)
@@ -104,7 +100,7 @@ def test_convolutions_see_every_pixel(patch_size: int) -> None:
 @pytest.mark.parametrize(("name", "value"), [("patches", "conv"), ("what_where", "FiLM")])
 def test_what_there_is_not_is_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{name}='{value}'"):
-        make_network("rnn", **{name: value})
+        make_glimpse_network(**{name: value})
 
 
 def test_convolutions_take_scales_and_colours_as_channels() -> None:
@@ -146,10 +142,8 @@ def test_the_relu_core_begins_by_adding_up() -> None:
 def test_signals_keep_their_size_under_hes_weights(patches: str) -> None:
     torch.manual_seed(0)
     sizes = {"glimpse_hidden_size": 400, "location_hidden_size": 1, "image_hidden_size": 400}
-    network = RecurrentAttention(
-        (1, 20, 20), 3, hidden_size=400, core="rnn", location_frequencies=0, raster=(),
-        white_level=1.0, patches=patches, **sizes,
-    )  # fmt: skip
+    hyperparameters = ReinforceHyperparameters(patches=patches, hidden_size=400, **sizes)
+    network = RecurrentAttention((1, 20, 20), 3, hyperparameters)
     glimpse, location = torch.randn(500, 1, 20, 20), torch.zeros(500, 2)
 
     def mean_square() -> float:
@@ -169,7 +163,7 @@ def test_signals_keep_their_size_under_hes_weights(patches: str) -> None:
 
 @pytest.mark.parametrize(("core", "parts"), [("rnn", 1), ("lstm", 2)])
 def test_states_have_the_core_and_the_count_of_glimpses(core: str, parts: int) -> None:
-    network = make_network(core)
+    network = make_network(core=core)
     state = network.initial_state(4, CPU)
     for taken in range(1, 4):
         state = network(torch.rand(4, 2, 3, 3), torch.zeros(4, 2), state)
@@ -178,7 +172,7 @@ def test_states_have_the_core_and_the_count_of_glimpses(core: str, parts: int) -
 
 
 def test_heads_take_all_time_steps_at_once() -> None:
-    network = make_network("rnn")
+    network = make_network()
     hidden = torch.randn(6, 4, 9)
     logits = network.class_logits(hidden)
     assert logits.shape == (6, 4, 5)
@@ -189,7 +183,7 @@ def test_heads_take_all_time_steps_at_once() -> None:
 
 
 def test_an_informed_baseline_knows_how_likely_the_true_class_is_so_far() -> None:
-    network = make_network("rnn", informed_baseline=True)
+    network = make_network(baseline="informed")
     with torch.no_grad():
         network.baseline_network.weight.zero_()
         network.baseline_network.weight[0, 9:] = torch.tensor([1.0, 10.0, 100.0])
@@ -202,7 +196,7 @@ def test_an_informed_baseline_knows_how_likely_the_true_class_is_so_far() -> Non
 
 def test_the_glimpse_network_sums_what_and_where() -> None:
     # The sum of the paper's two outer products, from the one product that it is written as.
-    network = make_network("rnn").glimpse_network
+    network = make_network().glimpse_network
     glimpse, location = torch.rand(4, 2, 3, 3), torch.rand(4, 2)
     what = torch.relu(network.what(glimpse.flatten(1)))
     where = torch.relu(network.where(location))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from agents.hyperparameters import ReinforceHyperparameters
 from agents.networks import RecurrentAttention
 from agents.optimisers import (
     OPTIMISERS,
@@ -15,18 +16,8 @@ from agents.optimisers import (
 
 
 def make_network() -> RecurrentAttention:
-    return RecurrentAttention(
-        (1, 2, 2),
-        3,
-        glimpse_hidden_size=4,
-        location_hidden_size=4,
-        image_hidden_size=4,
-        hidden_size=4,
-        core="rnn",
-        location_frequencies=0,
-        raster=(),
-        white_level=1.0,
-    )
+    names = ("glimpse_hidden_size", "location_hidden_size", "image_hidden_size", "hidden_size")
+    return RecurrentAttention((1, 2, 2), 3, ReinforceHyperparameters(**dict.fromkeys(names, 4)))
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
