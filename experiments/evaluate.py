@@ -19,7 +19,7 @@ from agents.gaze import Gaze, RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import Device
 from agents.spaces import GlimpseSpaces
 from experiments.config import TaskConfig
-from experiments.run_folder import write_json
+from experiments.run_folder import RunFolder, write_json
 from experiments.saved_agents import is_pretrained, load_best, open_run
 from ram_env import GlimpseVectorEnv
 from ram_env.action_formats import NO_ANSWER
@@ -110,7 +110,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def make_env(
     task: TaskConfig, split: str, *, num_envs: int, autoreset_mode: AutoresetMode, **options: Any
 ) -> GlimpseVectorEnv:
-    """Returns the environments of a task on a split; options go before the task's own."""
+    """Returns the environments of a task on a split; `options` override the task's own."""
     env = gym.make_vec(
         task.env,
         num_envs=num_envs,
@@ -154,21 +154,54 @@ def evaluate(
     _require_visitable(env)
     _require_spaces(agent, env)
     num_items, num_glimpses = len(env.task.items), env.task.num_glimpses
-    record = _Record.blank(num_items, num_glimpses, env.task.num_classes)
+    has_probabilities = hasattr(agent, "class_probabilities")
+    evaluation = Evaluation(
+        labels=env.task.items.labels,
+        predictions=np.full(num_items, NO_ANSWER),
+        answers_after=np.full((num_items, num_glimpses), NO_ANSWER),
+        locations=np.full((num_items, num_glimpses, 2), np.nan, np.float32),
+        probabilities=np.zeros((num_items, env.task.num_classes)) if has_probabilities else None,
+        num_classes=env.task.num_classes,
+    )
     for first in range(0, num_items, env.num_envs):
         index = np.arange(first, first + env.num_envs) % num_items
         counted = np.arange(env.num_envs) < num_items - first  # the last batch may be too long
         options = {"index": index}
         observation, _ = env.reset(seed=seed if first == 0 else None, options=options)
-        _play(agent, env, observation, index, counted, record, deterministic=deterministic)
-    return Evaluation(
-        labels=env.task.items.labels,
-        predictions=record.predictions,
-        answers_after=record.answers_after,
-        locations=record.locations,
-        probabilities=None if np.isnan(record.probabilities).all() else record.probabilities,
-        num_classes=env.task.num_classes,
-    )
+        _play(agent, env, observation, index, counted, evaluation, deterministic=deterministic)
+    return evaluation
+
+
+class Tested(NamedTuple):
+    """The best model of a run, and what it does on a split.
+
+    Attributes:
+        agent: The model.
+        env: The evaluation environments of the split.
+        evaluation: What it did there.
+    """
+
+    agent: Agent
+    env: GlimpseVectorEnv
+    evaluation: Evaluation
+
+
+def evaluate_best(run: RunFolder, *, split: str = "test", device: Device | None = None) -> Tested:
+    """Plays one episode of a run's best model on every item of a split.
+
+    Args:
+        run: The run.
+        split: `"test"` or `"val"`.
+        device: Where the model is to run; None: as the run was configured.
+
+    Raises:
+        ValueError: There is no such model yet, or it is damaged; or the data set is no longer as it
+            was.
+    """
+    config = run.read_config()
+    agent = load_best(run, device=device)
+    env = evaluation_env(config.task, split, **config.agent.env_options)
+    return Tested(agent, env, evaluate(agent, env))
 
 
 def accuracy_of_means(agent: Agent, env: GlimpseVectorEnv, rollouts: int) -> float:
@@ -192,49 +225,31 @@ def accuracy_of_means(agent: Agent, env: GlimpseVectorEnv, rollouts: int) -> flo
     return float(np.mean(total.argmax(axis=1) == env.task.items.labels))
 
 
-class _Record(NamedTuple):
-    """What `_play` fills in; see `Evaluation`."""
-
-    predictions: NDArray[np.int64]
-    answers_after: NDArray[np.int64]
-    locations: NDArray[np.float32]
-    probabilities: NDArray[np.float64]
-
-    @classmethod
-    def blank(cls, num_items: int, num_glimpses: int, num_classes: int) -> _Record:
-        return cls(
-            predictions=np.full(num_items, NO_ANSWER),
-            answers_after=np.full((num_items, num_glimpses), NO_ANSWER),
-            locations=np.full((num_items, num_glimpses, 2), np.nan, np.float32),
-            probabilities=np.full((num_items, num_classes), np.nan),
-        )
-
-
 def _play(
     agent: Agent,
     env: GlimpseVectorEnv,
     observation: Observation,
     index: NDArray[np.int64],
     running: NDArray[np.bool_],
-    record: _Record,
+    evaluation: Evaluation,
     *,
     deterministic: bool,
 ) -> None:
-    """Plays one episode in each environment that is `running`, until all of these have ended."""
+    """Plays one episode in each environment that is `running`, and fills in what it comes to."""
     state, starts = None, np.ones(env.num_envs, bool)
     class_probabilities = getattr(agent, "class_probabilities", None)
     for glimpse in range(env.task.num_glimpses):
         before = (observation, state, starts)
-        record.locations[index[running], glimpse] = observation["location"][running]
+        evaluation.locations[index[running], glimpse] = observation["location"][running]
         action, state = agent.predict(*before, deterministic=deterministic)
         labels = env.task.actions.decode(action, (env.num_envs,)).label
-        record.answers_after[index[running], glimpse] = labels[running]
+        evaluation.answers_after[index[running], glimpse] = labels[running]
         observation, _, terminated, _, info = env.step(action)
         ended = running & terminated
         if ended.any():
-            record.predictions[index[ended]] = info["prediction"][ended]
-            if class_probabilities is not None:
-                record.probabilities[index[ended]] = class_probabilities(*before)[ended]
+            evaluation.predictions[index[ended]] = info["prediction"][ended]
+            if evaluation.probabilities is not None and class_probabilities is not None:
+                evaluation.probabilities[index[ended]] = class_probabilities(*before)[ended]
         running, starts = running & ~terminated, np.zeros(env.num_envs, bool)
 
 
@@ -352,17 +367,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = tyro.cli(EvaluateCommand, prog="ram evaluate", args=argv)
     require_integer("rollouts", command.rollouts, at_least=1)
     run = open_run(command.run)
-    config = run.read_config()
-    agent = load_best(run, device=command.device)
-    env = evaluation_env(config.task, command.split, **config.agent.env_options)
-    scores = score(agent, env, evaluate(agent, env))
+    tested = evaluate_best(run, split=command.split, device=command.device)
+    scores = score(*tested)
     print(describe(scores), flush=True)
     if not is_pretrained(command.run):
         path = run.scores if command.split == "test" else run.path / f"scores-{command.split}.json"
         write_json(path, scores)
     if command.rollouts > 1:
         torch.manual_seed(0)
-        accuracy = accuracy_of_means(agent, env, command.rollouts)
+        accuracy = accuracy_of_means(tested.agent, tested.env, command.rollouts)
         print(f"\nmean of {command.rollouts} sampled episodes an image: {accuracy:.2%}")
 
 

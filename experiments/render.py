@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from agents.base import Agent
 from agents.hyperparameters import Device
 from experiments.config import TrainConfig
-from experiments.evaluate import Evaluation, evaluate, evaluation_env
+from experiments.evaluate import Evaluation, Tested, evaluate_best
 from experiments.pictures import draw_glimpses, draw_patches, write_episodes, write_png
 from experiments.plots import plot_gaze, plot_training
 from experiments.run_folder import RUNS, RunFolder
-from experiments.saved_agents import is_pretrained, load_best, open_run
+from experiments.saved_agents import is_pretrained, open_run
 from ram_env import GlimpseVectorEnv, load_dataset
 from ram_env.env import TaskEnv
 
@@ -29,28 +29,19 @@ SECONDS_PER_GLIMPSE = 0.7
 SECONDS_AT_THE_END = 2.5
 
 
-def draw_run(
-    folder: Path,
-    run: RunFolder,
-    config: TrainConfig,
-    agent: Agent,
-    env: GlimpseVectorEnv,
-    evaluation: Evaluation,
-) -> None:
+def draw_run(folder: Path, run: RunFolder, tested: Tested) -> None:
     """Writes every picture of a run.
 
     Args:
         folder: Where to write.
         run: The run, with its metrics.
-        config: The run's.
-        agent: The agent to be shown.
-        env: Evaluation environments of the test split.
-        evaluation: The agent's evaluation there.
+        tested: Its best model on the test split.
     """
+    agent, env, evaluation = tested
     if rows := run.read_metrics():
         plot_training(rows, folder / "loss.png")
     draw_first_images(folder, env, evaluation)
-    draw_episodes(folder / "episode.gif", agent, config)
+    draw_episodes(folder / "episode.gif", agent, run.read_config())
     draw_gaze(folder / "gaze.png", env, evaluation)
 
 
@@ -130,7 +121,7 @@ def gaze_centres(env: GlimpseVectorEnv, evaluation: Evaluation) -> NDArray[np.fl
 
 
 def mean_image(env: GlimpseVectorEnv) -> NDArray[np.float64]:
-    """Returns the mean of the first images of the environments' split, one of each of them."""
+    """Returns the mean image of the split's first items, one for each of the environments."""
     images = _first_images(env, min(env.num_envs, len(env.task.items)))
     mean: NDArray[np.float64] = images.mean(axis=0)
     return mean
@@ -161,10 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = open_run(command.run)
     own = RUNS / f"pretrained-{run.path.name}" if is_pretrained(command.run) else run.path
     folder = command.folder or own
-    config = run.read_config()
-    agent = load_best(run, device=command.device)
-    env = evaluation_env(config.task, "test", **config.agent.env_options)
-    draw_run(folder, run, config, agent, env, evaluate(agent, env))
+    draw_run(folder, run, evaluate_best(run, device=command.device))
     for path in sorted(folder.iterdir()):
         if path.suffix in (".png", ".gif"):
             print(path)

@@ -12,25 +12,22 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import tyro
 from tqdm import tqdm
 
-from agents.base import Agent
 from agents.devices import find_device
 from agents.hyperparameters import ALGORITHMS
 from agents.processes import Share, joined_processes
 from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
-from experiments.evaluate import Evaluation, describe, evaluate, evaluation_env, score
+from experiments.evaluate import describe, evaluate_best, evaluation_env, score
 from experiments.presets import DEFAULT_AGENT, DEFAULT_PRESET, PRESETS, find_preset, preset_title
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder, write_json
-from experiments.saved_agents import load_best
 from experiments.trainer import EpochTrainer, Trainer
-from ram_env import GlimpseVectorEnv
 
 NUM_RECENT = 50  # updates that the progress bar averages over
 # Seconds between two states of the bar: on a terminal, and in a log, where each stays.
@@ -91,30 +88,6 @@ class ProgressBar:
     def _name_epoch(self) -> None:
         epochs = self._trainer.epochs
         self._bar.set_description(f"epoch {min(self._trainer.epochs_learned + 1, epochs)}/{epochs}")
-
-
-class Tested(NamedTuple):
-    """The best model of a run, tested.
-
-    Attributes:
-        agent: The model.
-        env: The evaluation environments it was tested in.
-        evaluation: What it did there.
-        scores: What `score` makes of that.
-    """
-
-    agent: Agent
-    env: GlimpseVectorEnv
-    evaluation: Evaluation
-    scores: dict[str, Any]
-
-
-def score_best(run: RunFolder, config: TrainConfig) -> Tested:
-    """Tests the best model of a run, once."""
-    agent = load_best(run)
-    env = evaluation_env(config.task, "test", **config.agent.env_options)
-    evaluation = evaluate(agent, env)
-    return Tested(agent, env, evaluation, score(agent, env, evaluation))
 
 
 @contextmanager
@@ -180,15 +153,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = command.config if resumed is None else resumed.read_config()
     with joined_processes(use_gpus=find_device(config.agent.device).type == "cuda") as share:
         _require_shareable(config, share)
-        run, trainer = _start(command, share) if resumed is None else _resume(resumed)
+        if resumed is None:
+            trainer = _start(command, share)
+        else:
+            trainer = find_trainer(config).resume(resumed)
         with stopping_cleanly(trainer), ProgressBar(trainer, is_shown=share.is_first) as progress:
             trainer.train(progress)
     if trainer.stop_signal is not None:
         if share.is_first:
-            print(f"stopped; go on with: ram train --resume {run.path}", file=sys.stderr)
+            print(f"stopped; go on with: ram train --resume {trainer.run.path}", file=sys.stderr)
         sys.exit(128 + trainer.stop_signal)
     if share.is_first:
-        _conclude(run, trainer)
+        _conclude(trainer.run)
 
 
 def require_resume_alone(argv: Sequence[str]) -> None:
@@ -197,12 +173,13 @@ def require_resume_alone(argv: Sequence[str]) -> None:
         raise ValueError(f"--resume goes on with a run as it was configured, alone; got {argv}")
 
 
-def _conclude(run: RunFolder, trainer: Trainer) -> None:
+def _conclude(run: RunFolder) -> None:
     """Tests the best model, once, and writes and prints what comes of it."""
-    tested = score_best(run, trainer.config)
-    print(describe(tested.scores), flush=True)
-    write_json(run.scores, tested.scores)
-    draw_run(run.path, run, trainer.config, tested.agent, tested.env, tested.evaluation)
+    tested = evaluate_best(run)
+    scores = score(*tested)
+    print(describe(scores), flush=True)
+    write_json(run.scores, scores)
+    draw_run(run.path, run, tested)
     print(f"\n{run.path}: " + ", ".join(sorted(path.name for path in run.path.iterdir())))
 
 
@@ -214,18 +191,14 @@ def _require_shareable(config: TrainConfig, share: Share) -> None:
         )
 
 
-def _resume(run: RunFolder) -> tuple[RunFolder, Trainer]:
-    return run, find_trainer(run.read_config()).resume(run)
-
-
-def _start(command: TrainCommand, share: Share) -> tuple[RunFolder, Trainer]:
+def _start(command: TrainCommand, share: Share) -> Trainer:
     config = command.config
     # Made first, to tell at once what is wrong with the task, before anything is written.
     evaluation_env(config.task, "test")
     trainer_of = find_trainer(config)
     agent = trainer_of.new_agent(config)
     run = _make_folder(command, config, share)
-    return run, trainer_of(run, config, agent)
+    return trainer_of(run, config, agent)
 
 
 def _make_folder(command: TrainCommand, config: TrainConfig, share: Share) -> RunFolder:

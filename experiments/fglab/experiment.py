@@ -19,7 +19,7 @@ from agents.hyperparameters import (
 )
 from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
-from experiments.evaluate import describe, evaluation_env
+from experiments.evaluate import describe, evaluate_best, evaluation_env, score
 from experiments.fglab.charts import line_chart, thin_out
 from experiments.fglab.log import say
 from experiments.fglab.options import OPTIONS, Request
@@ -28,7 +28,7 @@ from experiments.plots import plot_losses
 from experiments.presets import PRESETS, circle
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder, write_json
-from experiments.train import score_best, stopping_cleanly
+from experiments.train import stopping_cleanly
 from experiments.trainer import Trainer
 from ram_env.sensor import MAX_PIXEL
 
@@ -125,12 +125,13 @@ def _test_and_draw(trainer: Trainer, report: Report, results: Results) -> None:
     """Tests the best model and draws it, and gives FGMachine the scores and the pictures."""
     run = trainer.run
     say("Testing")
-    tested = score_best(run, trainer.config)
-    say(describe(tested.scores))
-    write_json(run.scores, tested.scores)
-    results.write_json("scores.json", {"_scores": _scores(tested.scores)})
+    tested = evaluate_best(run)
+    scores = score(*tested)
+    say(describe(scores))
+    write_json(run.scores, scores)
+    results.write_json("scores.json", {"_scores": _scores(scores)})
     say("Drawing")
-    draw_run(run.path, run, trainer.config, tested.agent, tested.env, tested.evaluation)
+    draw_run(run.path, run, tested)
     plot_losses(report.losses, run.path / "losses.png")
     for pattern in PICTURES:
         for picture in sorted(run.path.glob(pattern)):
