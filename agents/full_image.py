@@ -83,11 +83,10 @@ class FullImageClassifier:
         if not learning_rate > 0:
             raise ValueError(f"learning_rate={learning_rate!r} is not a number above 0")
         require_integer("seed", seed, at_least=0)
-        needed = {
-            **full_image_options(env.task.image_size),
-            "autoreset_mode": AutoresetMode.DISABLED,
-        }
-        found = {name: getattr(env.task, name, env.autoreset_mode) for name in needed}
+        options = full_image_options(env.task.image_size)
+        needed = {**options, "autoreset_mode": AutoresetMode.DISABLED}
+        found = {name: getattr(env.task, name) for name in options}
+        found["autoreset_mode"] = env.autoreset_mode
         if found != needed:
             raise ValueError(
                 f"the environments have {_as_options(found)}; one glimpse of the whole image needs "

@@ -71,8 +71,8 @@ class ReinforceHyperparameters:
     location_std: float = 0.1
     """Standard deviation of the location policy, in units of location."""
     final_location_std: float | None = None
-    """What that has become, along a line, when the schedule of the learning rate ends; None: it
-    stays. A gaze is tested without noise: with little of it at the end, it is trained so, too."""
+    """Its value when the schedule of the learning rate ends, reached along a line; None: it stays.
+    A gaze is tested without noise: with little of it at the end, it is trained so, too."""
     white_level: float = 1.0
     """What white is to the network: 1, or 255 as in programs that train on bytes, such as Torch7's
     example, whose learning rates are made for that."""
@@ -120,8 +120,8 @@ class ReinforceHyperparameters:
     device: Device = "auto"
     """Where the model runs; auto takes a GPU if there is one."""
     precision: Precision = "float32"
-    """Of the products while learning: bfloat16 (weights stay float32) is faster on hardware made
-    for it, where auto takes it. Acting is always in float32."""
+    """Precision of the products while learning: bfloat16 (weights stay float32) is faster on
+    hardware made for it, where auto takes it. Acting is always in float32."""
 
     def __post_init__(self) -> None:
         """Checks every value; JSON's lists of places become tuples."""
@@ -147,8 +147,9 @@ class ReinforceHyperparameters:
 class RecurrentPPOHyperparameters:
     """Everything about SB3's recurrent PPO and its training but the environment.
 
-    Names are SB3's. What it learns in a glimpse environment is worth the same however late its one
-    reward comes: gamma is 1.
+    Names are SB3's, but for the network's sizes and `n_minibatches`, which says into how many parts
+    a rollout goes, where SB3's `batch_size` says how large they are. What it learns in a glimpse
+    environment is worth the same however late its one reward comes: gamma is 1.
 
     Raises:
         ValueError: A value that is not allowed; the message names it and what is.

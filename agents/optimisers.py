@@ -56,7 +56,8 @@ def make_optimiser(
 def clip_gradients(optimiser: Optimizer, max_norm: float) -> Tensor:
     """Clips each group's gradient, so that REINFORCE's noise does not shrink the other's.
 
-    A group without gradients is left alone: its norm would be a zero on the CPU, wherever it is.
+    A group without gradients is left alone: its norm would be a zero on the CPU, which does not
+    stack with norms on a GPU.
 
     Returns:
         The norm of the whole gradient, as it was.

@@ -99,8 +99,9 @@ def joined_processes(*, use_gpus: bool) -> Iterator[Share]:
         return
     if use_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # Its functions take the group there is when it is imported as a default argument, for ever. So
-    # it has to be imported before there is one, or DistributedDataParallel will do it after.
+    # As it is imported, torch.distributed.nn binds the group that there is as a default argument.
+    # Before there is one, that binds none; DistributedDataParallel would import it afterwards, and
+    # the group would outlive its destruction.
     importlib.import_module("torch.distributed.nn")
     dist.init_process_group("nccl" if use_gpus else "gloo")
     try:

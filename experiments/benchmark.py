@@ -67,7 +67,7 @@ class BenchmarkCommand(Place):
     agents: str | None = None
     """Names, separated by commas: ram, ram-reward, ram-raster, ram-random, ram-center, ppo,
     mlp, cnn, or package.module:function for one of yours, called with a task, seed=... and
-    timesteps=...; None: all of the house."""
+    timesteps=...; None: all that there are."""
     tasks: str = "fglab"
     """Names of presets, or preset files, separated by commas."""
     seeds: int | None = None
@@ -89,11 +89,11 @@ class BenchmarkCommand(Place):
 
     def cells(self) -> list[Cell]:
         """Returns the cells to run, in their order; a ValueError names what there is not."""
-        agents = ",".join(DESCRIPTIONS) if self.agents is None else self.agents
-        seeds, epochs = self.seeds or SEEDS, self.epochs
-        if self.quick:
-            agents = self.agents or QUICK_AGENTS
-            seeds, epochs = self.seeds or QUICK_SEEDS, self.epochs or QUICK_EPOCHS
+        agents = self.agents
+        if agents is None:
+            agents = QUICK_AGENTS if self.quick else ",".join(DESCRIPTIONS)
+        seeds = self.seeds or (QUICK_SEEDS if self.quick else SEEDS)
+        epochs = self.epochs or (QUICK_EPOCHS if self.quick else None)
         for name in _names(agents):
             find_contender(name)
         return [
@@ -197,7 +197,7 @@ class Benchmark:
 
     def plan(self) -> str:
         """Returns what is to be run, and about how long that takes."""
-        left = [cell for cell in self.cells if self.result_of(cell) is None]
+        left = self._left
         done = len(self.cells) - len(left)
         seconds = [self._estimate(cell) for cell in left]
         known = sum(estimate for estimate in seconds if estimate is not None)
@@ -308,8 +308,8 @@ class Row(NamedTuple):
         seeds: How many seeds are finished.
         error: Test error in percent, mean over seeds.
         std: Its standard deviation over seeds (n - 1), NaN for one seed.
-        low: Lower end of Wilson's 95 % interval of one seed's error, in percent; NaN for more, who
-            differ by more than their answers do.
+        low: Lower end of Wilson's 95 % interval of one seed's error, in percent; NaN for more
+            seeds, whose spread exceeds that of sampling test images.
         high: Upper end.
         timesteps: Environment steps learned from.
         images: Images seen in training, one an episode, None if not known.

@@ -7,21 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import tyro
+
 from agents.hyperparameters import ALGORITHMS, Hyperparameters, ReinforceHyperparameters
 from ram_env import ENVIRONMENTS
+from ram_env.scenes import SCENES
 from ram_env.validation import require_choice, require_integer
 
-SceneName = Literal[
-    "plain",
-    "translated",
-    "cluttered",
-    "cluttered-100",
-    "shifted",
-    "distorted",
-    "distorted-translated",
-    "distorted-cluttered",
-    "distorted-cluttered-100",
-]
+SceneName = tyro.extras.literal_type_from_choices(list(SCENES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +38,7 @@ class TaskConfig:
     location_range: float | None = None
     """Farthest reachable offset from the centre, as a fraction of half the image's side."""
 
-    train_scene: SceneName | None = None
+    train_scene: SceneName | None = None  # type: ignore[valid-type]
     """Scenes to train on, where they differ from those to be tested on: shifted moves the training
     images by up to a pixel, distorted also turns and bends them, so that the classifier does not
     learn them by heart."""
@@ -62,8 +55,8 @@ class TaskConfig:
         return {name: value for name, value in values.items() if value is not None}
 
     @property
-    def found_from_anywhere(self) -> TaskConfig:
-        """The same, with the path of a data set from the root on."""
+    def with_absolute_path(self) -> TaskConfig:
+        """The same, with the data set's path made absolute."""
         path = Path(self.dataset)
         if self.dataset == TaskConfig.dataset or not path.exists():
             return self
@@ -84,7 +77,8 @@ class TrainConfig:
     epochs: int = 12
     """Passes over as many episodes as there are training images."""
     batch_size: int = 128
-    """Episodes side by side: each update of REINFORCE learns from one batch of them."""
+    """Environments side by side (Gymnasium's num_envs; not SB3's batch_size): each update of
+    REINFORCE learns from one batch of their episodes."""
 
     def __post_init__(self) -> None:
         """Checks the values."""

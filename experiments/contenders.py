@@ -38,7 +38,7 @@ REINFORCE: dict[str, dict[str, Any]] = {
         "loss": "reinforce",
         "location_return": "reward",
         "baseline": "uninformed",
-        "initialisation": "uniform",  # He's are too sure of one class
+        "initialisation": "uniform",  # He's are too sure of one class to explore the others
     },
     RASTER: {"gaze": "raster"},
     "ram-random": {"gaze": "random"},

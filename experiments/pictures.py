@@ -18,8 +18,6 @@ from PIL import Image, ImageDraw
 from agents.files import replace_atomically
 from ram_env.rendering import as_rgb, scale_colour
 
-__all__ = ["draw_glimpses", "draw_patches", "write_gif", "write_png"]
-
 Colour: TypeAlias = tuple[int, int, int]
 Pixels: TypeAlias = NDArray[np.uint8]
 Integers: TypeAlias = NDArray[np.integer[Any]]

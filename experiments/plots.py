@@ -26,21 +26,11 @@ from numpy.typing import ArrayLike, NDArray
 from agents.files import replace_atomically
 from ram_env.rendering import SCALE_COLOURS
 
-__all__ = [
-    "begin_chart",
-    "draw_heat",
-    "draw_mean_image",
-    "new_figure",
-    "plot_gaze",
-    "plot_losses",
-    "plot_training",
-    "save_figure",
-]
-
 Numbers: TypeAlias = NDArray[np.floating[Any] | np.integer[Any]]
 Floats: TypeAlias = NDArray[np.float64]
 History: TypeAlias = Sequence[dict[str, float]]
 
+_PLAIN_NUMBER = "{x:g}"
 _DPI = 150
 _POINTS_PER_INCH = 72
 _WIDTH = 9.4  # inches, as all sizes of figures
@@ -187,7 +177,7 @@ def _draw_other_terms(axes: Axes, history: History) -> None:
     _begin_epochs(axes, history, ylabel="other terms")
     axes.set_xlabel("epoch")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=_ROUND_STEPS))
-    axes.yaxis.set_major_formatter(_plain_number)
+    axes.yaxis.set_major_formatter(_PLAIN_NUMBER)
     axes.margins(y=_TERMS_MARGIN)
     axes.axhline(0, color=MUTED, linewidth=0.6)
     styles = iter(("-", "--", ":"))
@@ -286,7 +276,7 @@ def mark_log_axis(axis: Axis, low: float, high: float) -> None:
     ticks = _FINE_LOG_TICKS if high < _MAX_FINE_LOG_SPAN * low else _COARSE_LOG_TICKS
     axis.set_major_locator(LogLocator(subs=ticks))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(_plain_number)
+    axis.set_major_formatter(_PLAIN_NUMBER)
 
 
 def use_error_scale(axes: Axes, errors: Floats) -> None:
@@ -309,10 +299,6 @@ def _draw_line(
     mark = {"marker": "o", "markersize": _MARK_TO_LINE * style["linewidth"]}
     style |= mark if known.sum() <= _MAX_MARKED_EPOCHS else {}
     axes.plot(epochs[known], values[known], label=name, color=colour, **style)
-
-
-def _plain_number(value: float, _position: float) -> str:
-    return f"{value:g}"
 
 
 def _name_lines(axes: Axes) -> None:

@@ -30,6 +30,8 @@ def pixels(*places: Place, image_size: int) -> tuple[Place, ...]:
     return tuple((2 * x / image_size - 1, 2 * y / image_size - 1) for x, y in places)
 
 
+# Over the middle of an image; where digits may be anywhere, a wide net.
+SCAN = circle(radius=0.5, count=7)
 # Signals that keep their size, places that can be told apart, a baseline that is told how likely
 # the true class is so far, and little noise at the end, as in the test. The gaze begins as a scan
 # and departs from it slowly: at the common learning rate, Adam walks the location network along the
@@ -39,7 +41,7 @@ AGENT = ReinforceHyperparameters(
     white_level=4.0,
     initialisation="he",
     location_frequencies=3,
-    raster=circle(radius=0.5, count=7),
+    raster=SCAN,
     location_std=0.05,
     final_location_std=0.02,
     location_return="last_log_likelihood",
@@ -112,9 +114,9 @@ PRESETS: dict[str, TrainConfig] = {
 # What a fixed gaze looks along where that is not where the learned one begins: digits that may be
 # anywhere want a wider net.
 FIXED_RASTERS: dict[str, tuple[Place, ...]] = {
-    "ram_env/TranslatedMNIST-v0": circle(radius=0.5, count=7),
-    "ram_env/ClutteredMNIST-v0": circle(radius=0.5, count=7),
-    "ram_env/ClutteredMNIST100-v0": circle(radius=0.5, count=7),
+    "ram_env/TranslatedMNIST-v0": SCAN,
+    "ram_env/ClutteredMNIST-v0": SCAN,
+    "ram_env/ClutteredMNIST100-v0": SCAN,
 }
 DEFAULT_PRESET = "fglab"
 PRESET_SUFFIX = ".json"

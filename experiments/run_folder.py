@@ -93,7 +93,7 @@ class RunFolder:
         if not is_unused(self.path):
             kind = "holds another run" if self.config.exists() else "is not an empty folder"
             raise ValueError(
-                f"--run-dir {self.path} {kind}; give a new folder, or go on with a run by --resume"
+                f"{self.path} {kind}; give a new folder, or resume the run that it holds"
             )
 
     def read_config(self) -> TrainConfig:

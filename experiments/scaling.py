@@ -128,8 +128,7 @@ def measure_epoch(preset: str, folder: Path) -> Epoch:
         trainer.write_training_state(run.latest)
         trainer.write_model(run.best)
         written = time.process_time()
-    sizes = (path.stat().st_size for path in (run.latest, run.best))
-    state, model = sizes
+    state, model = (path.stat().st_size for path in (run.latest, run.best))
     return Epoch(trained - began, written - trained, state, model)
 
 

@@ -254,6 +254,7 @@ def measure_learning() -> Rates:
             agent = Reinforce(envs[row], **vars(replace(AGENT, precision=precision, device="cpu")))
             tasks[row, "images/s"] = learning(agent, envs[row])
             tasks[row, "limit"] = multiplying(agent, batch_size)
+    # The last agent, whose sensor is the last one.
     tasks[f"evaluation, {sensor}", "images/s"] = evaluating(agent, sensor)
     rates = measure(tasks)
     return rates | {(row, "environment"): env.share for row, env in envs.items()}

@@ -134,7 +134,7 @@ class TrainCommand(TrainConfig):
         """The configuration alone."""
         names = [field.name for field in dataclasses.fields(TrainConfig)]
         values = {name: getattr(self, name) for name in names}
-        return TrainConfig(**{**values, "task": self.task.found_from_anywhere})
+        return TrainConfig(**{**values, "task": self.task.with_absolute_path})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -87,7 +87,7 @@ class DictActions:
         except (TypeError, KeyError, IndexError):
             raise ValueError(
                 f"action={brief(action)} is not a dict with the keys 'location' and {self.name!r}, "
-                "which action_format='dict' wants; others: 'multi_discrete', 'discrete'"
+                "which action_format='dict' wants; give one, or make the environment with another"
             ) from None
         locations = _require_locations("action['location']", location, (*batch_shape, 2))
         name = f"action[{self.name!r}]"

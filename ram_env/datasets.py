@@ -37,8 +37,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ram_env.validation import brief
 
-__all__ = ["SPLITS", "Dataset", "DatasetSource", "load_dataset", "official_splits"]
-
 SPLITS = ("train", "val", "test")
 """The names of the splits, in the order in which an experiment meets them."""
 

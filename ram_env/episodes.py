@@ -83,7 +83,7 @@ class Episodes(ABC):
 
         Args:
             rows: Which episodes, `(batch,)`.
-            generators: Where each of them draws from; all draw alike, whatever comes of it.
+            generators: One for each. Every episode draws as many numbers, used or not.
             index: The items to show, `(batch,)`; None: as the task says, or there are none.
         """
 

@@ -25,8 +25,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ram_env.action_formats import NO_ANSWER
 
-__all__ = ["SCALE_COLOURS", "Verdict", "as_rgb", "render_frame", "render_text", "scale_colour"]
-
 Colour: TypeAlias = tuple[int, int, int]
 Paint: TypeAlias = Colour | tuple[int, int, int, int]  # with an alpha
 Point: TypeAlias = tuple[float, float]
@@ -163,7 +161,7 @@ def render_frame(
             fixation, finest first, `(num_scales, 4)`. They may lie outside the image.
         glimpse: The retina in [0, 1], `(num_scales, patch, patch)`, or with channels at the end.
         num_glimpses: How many glimpses the agent has in all.
-        belief: Class probabilities, `(num_classes,)`. Without them their place stays empty.
+        belief: Class probabilities, `(num_classes,)`. None: "not given" is written in their place.
         label: The true class. It is shown, so it is to be given at the end only.
         prediction: The answer, -1 if the episode ended without one, None before its end.
         verdict: How the episode went; None: as label and prediction say.

@@ -25,7 +25,7 @@ from experiments.fglab.log import say
 from experiments.fglab.options import OPTIONS, Request
 from experiments.fglab.results import Results
 from experiments.plots import plot_losses
-from experiments.presets import PRESETS, circle
+from experiments.presets import PRESETS, SCAN
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder, write_json
 from experiments.train import stopping_cleanly
@@ -42,7 +42,7 @@ PRESET_OF_TASK = {
 # it departs slowly.
 AGENT = ReinforceHyperparameters(
     white_level=MAX_PIXEL,
-    raster=circle(radius=0.5, count=7),
+    raster=SCAN,
     reinforce_weight=0.1,
     location_learning_rate=0.03,
     supervise="last",

@@ -6,18 +6,17 @@ import json
 import signal
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from experiments.catch import CatchConfig
-from experiments.config import SceneName, TaskConfig, TrainConfig
+from experiments.config import TaskConfig, TrainConfig
 from experiments.presets import PRESETS, find_preset
 from experiments.run_folder import RunFolder
 from experiments.train import TrainCommand, _defaults, main
-from ram_env.scenes import SCENES
 
 NUM_GLIMPSES = 3
 ALWAYS_WRITTEN = {
@@ -242,9 +241,9 @@ def test_a_run_finds_its_data_from_any_folder(
     tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_npz.parent)
-    assert TaskConfig(dataset=tiny_npz.name).found_from_anywhere.dataset == str(tiny_npz)
+    assert TaskConfig(dataset=tiny_npz.name).with_absolute_path.dataset == str(tiny_npz)
     (tiny_npz.parent / "mnist").touch()  # a name that is known is no path
-    assert TaskConfig().found_from_anywhere == TaskConfig()
+    assert TaskConfig().with_absolute_path == TaskConfig()
 
 
 def test_a_run_of_catch_is_none_of_train() -> None:
@@ -340,10 +339,6 @@ def test_every_preset_survives_json(name: str) -> None:
 
 
 # --- what is written down twice ------------------------------------------------------------------
-
-
-def test_every_scene_can_be_trained_on_by_its_name() -> None:
-    assert set(get_args(SceneName)) == set(SCENES)
 
 
 def test_the_help_names_every_preset() -> None:

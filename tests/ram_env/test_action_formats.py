@@ -287,5 +287,5 @@ def test_a_batch_of_another_format_is_told_in_a_line(name):
 
 
 def test_an_action_that_is_no_dict_is_told_which_format_it_is_for():
-    with pytest.raises(ValueError, match=r"action=3 is not a dict.*'dict' wants.*'discrete'"):
+    with pytest.raises(ValueError, match=r"action=3 is not a dict.*action_format='dict' wants"):
         action_format("dict").decode(3, ())

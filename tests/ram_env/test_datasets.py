@@ -738,14 +738,3 @@ def test_an_unknown_source_is_named_with_the_allowed_ones(
 def test_a_pair_that_is_no_images_and_labels_is_refused():
     with pytest.raises(ValueError, match="images must have shape"):
         load_dataset(("mnist", "fashion"))
-
-
-def test_the_public_names_are_these():
-    assert SPLITS == ("train", "val", "test")
-    assert set(datasets.__all__) == {
-        "SPLITS",
-        "Dataset",
-        "DatasetSource",
-        "load_dataset",
-        "official_splits",
-    }
