@@ -102,8 +102,10 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "paper-cluttered-100": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST100-v0", train_scene="distorted-cluttered-100"),
-        agent=replace(  # the same in pixels
+        agent=replace(  # the same in pixels; convolutions, as there is that much to be told apart
             ROAMING_AGENT,
+            patches="convolutions",
+            what_where="film",
             raster=circle(radius=0.12, count=7),
             location_std=0.06,
             final_location_std=0.02,
