@@ -25,7 +25,7 @@ from agents.optimisers import decay
 from agents.seeds import learning_seeds
 from agents.spaces import GlimpseSpaces
 from ram_env import GlimpseVectorEnv
-from ram_env.validation import require_choice, require_integer
+from ram_env.validation import require_choice, require_integer, require_positive
 
 NETWORKS = ("mlp", "cnn")
 HIDDEN_SIZE = 256
@@ -80,8 +80,7 @@ class FullImageClassifier:
         device: Device = "auto",
     ) -> None:
         require_choice("network", network, NETWORKS)
-        if not learning_rate > 0:
-            raise ValueError(f"learning_rate={learning_rate!r} is not a number above 0")
+        require_positive("learning_rate", learning_rate)
         require_integer("seed", seed, at_least=0)
         options = full_image_options(env.task.image_size)
         needed = {**options, "autoreset_mode": AutoresetMode.DISABLED}

@@ -11,8 +11,6 @@ of another configuration is refused; the code of agents of one's own is not look
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import sys
 import time
@@ -41,6 +39,7 @@ from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line
 from experiments.presets import find_preset
 from experiments.render import draw_gaze, gaze_centres, mean_image
 from experiments.run_folder import read_json, write_json, write_text
+from experiments.tables import csv_table, markdown_table
 from ram_env.validation import require_integer
 
 FAILURE = "failure.txt"
@@ -274,7 +273,7 @@ class Benchmark:
         if not rows:
             return
         write_text(self.folder / "table.md", as_markdown(rows))
-        write_text(self.folder / "table.csv", as_csv(rows))
+        write_text(self.folder / "table.csv", csv_table(Row._fields, rows))
         for task in dict.fromkeys(cell.task for cell in self.cells):
             results: dict[str, list[dict[str, Any]]] = {}
             for cell in self.cells:
@@ -366,31 +365,29 @@ class Row(NamedTuple):
 
 def as_markdown(rows: Sequence[Row]) -> str:
     """Returns the table for people."""
-    lines = [
-        "| task | agent | epochs | seeds | test error (%) | 95 % of one seed | env steps "
-        "| images | glimpses | fovea pixels | parameters | seconds |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for row in rows:
-        spread = "" if row.seeds == 1 else f" ± {row.std:.2f}"
-        interval = f"{row.low:.2f} to {row.high:.2f}" if row.seeds == 1 else "-"
-        images = "-" if row.images is None else f"{row.images:,.0f}"
-        parameters = "-" if row.parameters is None else f"{row.parameters:,}"
-        lines.append(
-            f"| {row.task} | {row.agent} | {row.epochs} | {row.seeds} | {row.error:.2f}{spread} "
-            f"| {interval} | {row.timesteps:,.0f} | {images} "
-            f"| {row.glimpses:.2f} | {row.fovea_pixels:,.0f} | {parameters} | {row.seconds:,.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+    columns = (
+        *("task", "agent", "epochs", "seeds", "test error (%)", "95 % of one seed", "env steps"),
+        *("images", "glimpses", "fovea pixels", "parameters", "seconds"),
+    )
+    return markdown_table(columns, map(_cells, rows), text_columns=2)
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    """Returns the table for programs, with the names of `Row`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(rows)
-    return text.getvalue()
+def _cells(row: Row) -> tuple[str, ...]:
+    spread = "" if row.seeds == 1 else f" ± {row.std:.2f}"
+    return (
+        row.task,
+        row.agent,
+        f"{row.epochs}",
+        f"{row.seeds}",
+        f"{row.error:.2f}{spread}",
+        f"{row.low:.2f} to {row.high:.2f}" if row.seeds == 1 else "-",
+        f"{row.timesteps:,.0f}",
+        "-" if row.images is None else f"{row.images:,.0f}",
+        f"{row.glimpses:.2f}",
+        f"{row.fovea_pixels:,.0f}",
+        "-" if row.parameters is None else f"{row.parameters:,}",
+        f"{row.seconds:,.0f}",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ import tyro
 from gymnasium.vector import AutoresetMode
 
 from experiments.plots import GRID, new_figure, save_figure
+from experiments.tables import markdown_table
 from ram_env import GlimpseVectorEnv, load_dataset
 from ram_env.scenes import TranslatedScene
 
@@ -74,10 +75,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = tyro.cli(GrowthCommand, prog="python -m experiments.growth", args=argv)
     costs = measure_costs()
     for axis, points in costs.items():
-        print(f"| {axis} | us a step | us a reset | kB |\n|---|---|---|---|")
-        for value, cost in points.items():
-            print(f"| {value} | {cost.look:.2f} | {cost.reset:.2f} | {cost.memory:,.1f} |")
-        print()
+        rows = [
+            (f"{value}", f"{cost.look:.2f}", f"{cost.reset:.2f}", f"{cost.memory:,.1f}")
+            for value, cost in points.items()
+        ]
+        print(markdown_table((axis, "us a step", "us a reset", "kB"), rows))
     plot_growth(costs, command.path)
 
 

@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import torch
 
-from ram_env.validation import require_integer
+from ram_env.validation import require_integer, require_number
 
 Job = TypeVar("Job")
 Progress: TypeAlias = dict[str, float]
@@ -69,8 +69,7 @@ class Place:
         for name in ("workers", "threads"):
             if (value := getattr(self, name)) is not None:
                 require_integer(name, value, at_least=1)
-        if not self.gpus >= 0:
-            raise ValueError(f"gpus={self.gpus!r} is not a number of at least 0")
+        require_number("gpus", self.gpus, at_least=0)
         if self.is_here and self.gpus:
             raise ValueError(
                 f"gpus={self.gpus!r} is for Ray to give out: go with --workers or --cluster"

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from agents.files import replace_atomically
 from agents.hyperparameters import Hyperparameters
 from experiments.config import TrainConfig
+from experiments.tables import csv_table
 
 RUNS = Path("runs")
 ALWAYS_IN_METRICS = {"epoch", "timesteps", "val_accuracy"}
@@ -119,10 +120,8 @@ class RunFolder:
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
         """Writes all rows of `metrics.csv` anew, so that no half row is ever there."""
-        with replace_atomically(self.metrics) as beside, beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        names = list(rows[0])
+        write_text(self.metrics, csv_table(names, [[row[name] for name in names] for row in rows]))
 
 
 def is_unused(path: Path) -> bool:

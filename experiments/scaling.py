@@ -26,6 +26,7 @@ from experiments.presets import find_preset
 from experiments.run_folder import RunFolder
 from experiments.space import parse_space
 from experiments.sweep import Sweep, SweepCommand, Trial
+from experiments.tables import markdown_table
 
 EMPTY_JOBS = 40
 BUSY_JOBS = 8
@@ -240,13 +241,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         launch_seconds=launches,
         driver_seconds=driver[LEDGERS[-1]],
     )
-    print("\n| machines | trials/h | driver busy | checkpoints (MB/s) | files/s |")
-    print("|--:|--:|--:|--:|--:|")
-    for load in map(work_out, MACHINES):
-        print(
-            f"| {load.machines:,} | {load.trials_per_hour:,.0f} | {load.driver:.1%} "
-            f"| {load.megabytes_per_second:,.1f} | {load.files_per_second:,.0f} |"
+    columns = ("machines", "trials/h", "driver busy", "checkpoints (MB/s)", "files/s")
+    rows = [
+        (
+            f"{load.machines:,}",
+            f"{load.trials_per_hour:,.0f}",
+            f"{load.driver:.1%}",
+            f"{load.megabytes_per_second:,.1f}",
+            f"{load.files_per_second:,.0f}",
         )
+        for load in map(work_out, MACHINES)
+    ]
+    print(f"\n{markdown_table(columns, rows, text_columns=0)}")
 
 
 def _measure_launches(workers: int) -> float:
@@ -254,14 +260,15 @@ def _measure_launches(workers: int) -> float:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     here = Place(threads=1)
     one, many = Place(workers=1, threads=1), Place(workers=workers, threads=1)
-    print("\n| | start (s) | each trial (ms) |\n|---|--:|--:|")
+    rows = []
     each = 0.0
     for name, place in (("here", here), ("Ray, 1 worker", one), (f"Ray, {workers} workers", many)):
         start, each = measure_launch(place)
-        print(f"| {name} | {start:.2f} | {1000 * each:.1f} |", flush=True)
+        rows.append((name, f"{start:.2f}", f"{1000 * each:.1f}"))
+    print(f"\n{markdown_table(('', 'start (s)', 'each trial (ms)'), rows)}", flush=True)
     rates = [measure_busy(place) for place in (one, many, one, many)]
     ratio = (rates[1] + rates[3]) / (rates[0] + rates[2])
-    print(f"\nbusy jobs, {workers} workers to 1: {ratio:.2f} times as fast", flush=True)
+    print(f"busy jobs, {workers} workers to 1: {ratio:.2f} times as fast", flush=True)
     return each
 
 

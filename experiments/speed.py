@@ -32,6 +32,7 @@ from agents.sb3_vec_env import SB3VecEnv
 from experiments.evaluate import EVALUATION_ENVS, evaluate
 from experiments.presets import AGENT
 from experiments.stopwatch import Task, measure
+from experiments.tables import markdown_table
 from ram_env import GlimpseEnv, GlimpseVectorEnv, load_dataset
 from ram_env.episodes import Observation
 
@@ -204,22 +205,23 @@ def peer_tasks(peer: subprocess.Popen[str]) -> dict[Cell, Task]:
 
 def environment_table(rates: Rates) -> str:
     """Returns the rates of all environments as a Markdown table."""
-    lines = [
-        "| glimpses/s | ours | SyncVectorEnv | ap-gym | ours to SyncVectorEnv | ours to ap-gym "
-        "| ours to a copy |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    columns = (
+        *("glimpses/s", "ours", "SyncVectorEnv", "ap-gym"),
+        *("ours to SyncVectorEnv", "ours to ap-gym", "ours to a copy"),
+    )
+    rows = []
     for row, of in _by_row(rates).items():
         sync, peer, copy = (of.get(name) for name in ("SyncVectorEnv", "ap-gym", "copy"))
         ours = of["native"]
         cells = [
+            row,
             f"{ours:,.0f}",
             *("" if rate is None else f"{rate:,.0f}" for rate in (sync, peer)),
             *("" if rate is None else f"{ours / rate:.1f}" for rate in (sync, peer)),
             "" if copy is None else f"{ours / copy:.3f}",
         ]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return markdown_table(columns, rows)
 
 
 def _row(sensor: str, num_envs: int) -> str:
@@ -353,20 +355,19 @@ def _training_env(sensor: str, batch_size: int) -> GlimpseVectorEnv:
 
 def learning_table(rates: Rates) -> str:
     """Returns the rates of training and evaluation as a Markdown table."""
-    lines = [
-        "| images/s | ours | matrix products alone | ours to these | environment's share |",
-        "|---|---|---|---|---|",
-    ]
+    columns = ("images/s", "ours", "matrix products alone", "ours to these", "environment's share")
+    rows = []
     for row, of in _by_row(rates).items():
         ours, limit, share = of["images/s"], of.get("limit"), of.get("environment")
         cells = [
+            row,
             f"{ours:,.0f}",
             "" if limit is None else f"{limit:,.0f}",
             "" if limit is None else f"{ours / limit:.2f}",
             "" if share is None else f"{share:.0%}",
         ]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return markdown_table(columns, rows)
 
 
 # --- SB3 ------------------------------------------------------------------------------------------
@@ -420,11 +421,11 @@ def sb3_learning(env: VecEnv) -> Task:
 
 def sb3_table(rates: Rates) -> str:
     """Returns the rates of SB3 as a Markdown table."""
-    lines = ["| SB3, steps/s | our adapter | DummyVecEnv | ratio |", "|---|---|---|---|"]
+    rows = []
     for row, of in _by_row(rates).items():
         ours, dummy = of["SB3VecEnv"], of["DummyVecEnv"]
-        lines.append(f"| {row} | {ours:,.0f} | {dummy:,.0f} | {ours / dummy:.1f} |")
-    return "\n".join(lines) + "\n"
+        rows.append([row, f"{ours:,.0f}", f"{dummy:,.0f}", f"{ours / dummy:.1f}"])
+    return markdown_table(("SB3, steps/s", "our adapter", "DummyVecEnv", "ratio"), rows)
 
 
 if __name__ == "__main__":

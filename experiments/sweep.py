@@ -31,7 +31,7 @@ from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line
 from experiments.run_folder import RunFolder, is_unused, read_json, write_json, write_text
 from experiments.space import SEED, Point, Space, read_space
 from experiments.sweep_results import Result, as_markdown, write_results
-from ram_env.validation import require_integer
+from ram_env.validation import require_integer, require_positive
 
 # How far a trial has come, an attribute of Optuna's: seed, epoch, seconds of training so far.
 REACHED = "reached"
@@ -87,8 +87,8 @@ class SweepCommand(Place):
             require_integer(name, getattr(self, name), at_least=least)
         if self.trials is not None:
             require_integer("trials", self.trials, at_least=1)
-        if self.max_hours is not None and not 0 < self.max_hours < math.inf:
-            raise ValueError(f"max_hours={self.max_hours!r} is not a number above 0")
+        if self.max_hours is not None:
+            require_positive("max_hours", self.max_hours)
         if self.search != "grid" and self.trials is None and self.max_hours is None:
             raise ValueError(
                 f"--search {self.search} has no end of its own: give --trials, --max-hours or both"

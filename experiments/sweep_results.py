@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import shutil
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from experiments.run_folder import write_json, write_text
 from experiments.space import SEED, Point, Space
 from experiments.sweep_plots import plot_curves, plot_importances, plot_parallel
+from experiments.tables import csv_table, markdown_table
 
 STATES = {
     TrialState.COMPLETE: "done",
@@ -88,32 +87,27 @@ def ranked(results: Sequence[Result]) -> list[Result]:
 def as_markdown(space: Space, results: Sequence[Result]) -> str:
     """Returns the table for people, the best trial first."""
     names = list(space.fields)
-    lines = [
-        f"| trial | {' | '.join(names)} | val accuracy (%) | epochs run | seconds | |",
-        f"|--:|{'--:|' * (len(names) + 3)}---|",
-    ]
+    columns = ["trial", "state", *names, "val accuracy (%)", "epochs run", "seconds"]
+    rows = []
     for result in ranked(results):
         spread = "" if math.isnan(result.std) else f" ± {100 * result.std:.2f}"
         accuracy = "-" if not result.epochs else f"{100 * result.val_accuracy:.2f}{spread}"
-        values = " | ".join(as_text(result.point.get(name)) for name in names)
-        lines.append(
-            f"| {result.number} | {values} | {accuracy} | {result.epochs} "
-            f"| {result.seconds:,.0f} | {STATES[result.state]} |"
-        )
-    return "\n".join(lines) + "\n"
+        values = [as_text(result.point.get(name)) for name in names]
+        numbers = [accuracy, f"{result.epochs}", f"{result.seconds:,.0f}"]
+        rows.append([f"{result.number}", STATES[result.state], *values, *numbers])
+    return markdown_table(columns, rows, text_columns=2)
 
 
 def as_csv(space: Space, results: Sequence[Result]) -> str:
     """Returns the table for programs, in the order of the trials."""
     names = list(space.fields)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "val_accuracy", "std", "epochs_run", "seconds", *names])
+    columns = ["trial", "state", "val_accuracy", "std", "epochs_run", "seconds", *names]
+    rows = []
     for result in results:
         numbers = [result.val_accuracy, result.std, result.epochs, result.seconds]
         values = [result.point.get(name) for name in names]
-        writer.writerow([result.number, STATES[result.state], *numbers, *values])
-    return text.getvalue()
+        rows.append([result.number, STATES[result.state], *numbers, *values])
+    return csv_table(columns, rows)
 
 
 def as_text(value: object) -> str:

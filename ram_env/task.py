@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +17,7 @@ from ram_env.action_formats import ACTION_FORMATS, ActionFormat
 from ram_env.datasets import SPLITS, Dataset, DatasetSource, load_dataset, official_splits
 from ram_env.scenes import Scene, find_scene
 from ram_env.sensor import GlimpseSensor
-from ram_env.validation import require_choice, require_integer
+from ram_env.validation import require_choice, require_integer, require_positive
 
 ORDERS = ("random", "sequential")
 STARTS = ("center", "random")
@@ -107,7 +105,7 @@ class Task(ABC):
         )
 
     def _require_sensible_glimpse(self) -> None:
-        _require_fraction("location_range", self.location_range)
+        require_positive("location_range", self.location_range, at_most=1)
         coarsest = self.sensor.extents[-1]
         longer_side = max(self.image_size)
         if self.patch_size > longer_side:
@@ -237,9 +235,3 @@ class GlimpseTask(Task):
             return None
         generator = np.random.Generator(np.random.PCG64(SCENE_SEEDS[self.split]))
         return generator.random((len(self.items), self.scene_maker.num_uniforms))
-
-
-def _require_fraction(name: str, value: object) -> None:
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 < value <= 1:  # type: ignore[arg-type, operator]
-        raise ValueError(f"{name}={value!r} is not a number above 0 and at most 1")

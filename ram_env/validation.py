@@ -6,7 +6,7 @@ import math
 import numbers
 import reprlib
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,20 @@ def require_integer(name: str, value: object, *, at_least: int) -> None:
 
 def require_number(name: str, value: object, *, at_least: float) -> None:
     """Raises a ValueError unless `value` is a finite number (no bool) of at least `at_least`."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not at_least <= float(value) < math.inf:  # type: ignore[arg-type]
+    if not _is_number(value) or value < at_least:
         raise ValueError(f"{name}={value!r} is not a number of at least {at_least:g}")
+
+
+def require_positive(name: str, value: object, *, at_most: float = math.inf) -> None:
+    """Raises a ValueError unless `value` is a finite number (no bool) above 0, up to `at_most`."""
+    if not _is_number(value) or not 0 < value <= at_most:
+        limit = f" and at most {at_most:g}" if math.isfinite(at_most) else ""
+        raise ValueError(f"{name}={value!r} is not a number above 0{limit}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def require_choice(name: str, value: object, choices: Collection[str]) -> None:

@@ -123,9 +123,11 @@ def test_other_environments_are_refused(options: dict[str, Any], message: str) -
         FullImageClassifier(make_env(**options), "mlp")
 
 
-@pytest.mark.parametrize(("name", "value"), [("learning_rate", -1), ("seed", -3)])
-def test_other_numbers_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{name}={value}"):
+@pytest.mark.parametrize(
+    ("name", "value"), [("learning_rate", -1), ("learning_rate", "fast"), ("seed", -3)]
+)
+def test_other_numbers_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{name}={value!r}"):
         FullImageClassifier(make_env(), "mlp", **{name: value})
 
 

@@ -322,10 +322,12 @@ def test_after_max_hours_trials_are_left_to_go_on_with(
         ({"trials": 0}, "trials=0"),
         ({"trials": 1, "seeds": 0}, "seeds=0"),
         ({"max_hours": 0}, "max_hours=0"),
+        ({"max_hours": float("nan")}, "max_hours=nan"),
         ({"trials": 1, "reduction": 1}, "reduction=1"),
         ({"trials": 1, "workers": 0}, "workers=0"),
         ({"trials": 1, "threads": 0}, "threads=0"),
         ({"trials": 1, "gpus": 1}, "gpus=1"),
+        ({"trials": 1, "gpus": float("nan")}, "gpus=nan"),
     ],
 )
 def test_bad_options_are_named_and_nothing_is_written(
@@ -435,11 +437,11 @@ def test_the_table_has_the_best_first_and_the_failed_last(preset: Path, tmp_path
     ]
     lines = as_markdown(read_space(path), results).splitlines()[2:]
     assert lines == [
-        "| 2 | 2 | 0.125 | 95.00 | 1 | 1 | done |",
+        "| 2 | done | 2 | 0.125 | 95.00 | 1 | 1 |",
         # mean of 0.9 and 0.8, standard deviation 0.1 / sqrt(2)
-        "| 1 | 2 | 0.125 | 85.00 ± 7.07 | 4 | 61 | done |",
-        "| 3 | 2 | 0.125 | 99.00 | 1 | 1 | stopped early |",
-        "| 0 | 2 | 0.125 | - | 0 | 0 | failed |",
+        "| 1 | done | 2 | 0.125 | 85.00 ± 7.07 | 4 | 61 |",
+        "| 3 | stopped early | 2 | 0.125 | 99.00 | 1 | 1 |",
+        "| 0 | failed | 2 | 0.125 | - | 0 | 0 |",
     ]
 
 
