@@ -25,7 +25,7 @@ from agents.optimisers import decay
 from agents.seeds import learning_seeds
 from agents.spaces import GlimpseSpaces
 from ram_env import GlimpseVectorEnv
-from ram_env.validation import require_choice, require_integer, require_positive
+from ram_env.validation import as_options, require_choice, require_integer, require_positive
 
 NETWORKS = ("mlp", "cnn")
 HIDDEN_SIZE = 256
@@ -88,8 +88,8 @@ class FullImageClassifier:
         found["autoreset_mode"] = env.autoreset_mode
         if found != needed:
             raise ValueError(
-                f"the environments have {_as_options(found)}; one glimpse of the whole image needs "
-                f"{_as_options(needed)}, see full_image_options"
+                f"the environments have {as_options(found)}; one glimpse of the whole image needs "
+                f"{as_options(needed)}, see full_image_options"
             )
         self.env = env
         self.device = find_device(device)
@@ -159,10 +159,6 @@ class FullImageClassifier:
         images = torch.as_tensor(observation["glimpse"], device=self.device)
         logits: Tensor = self.network(images)
         return logits
-
-
-def _as_options(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={getattr(value, 'value', value)!r}" for name, value in values.items())
 
 
 def _answer(logits: Tensor) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from ram_env.validation import as_options
+
 Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
 Schedule = Literal["constant", "linear", "cosine"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -86,7 +88,8 @@ class ReinforceHyperparameters:
     """Which glimpses the hybrid loss's cross-entropy is of: the last; every one, all alike; or
     every one, weighed by its number, as it is the last that is tested."""
     reward_scale: float = 1.0
-    """What an episode's reward is multiplied by, for REINFORCE and its baseline."""
+    """What an episode's reward is multiplied by, for REINFORCE and its baseline. Likelihoods, which
+    location_return may choose in its place, are not."""
     location_return: LocationReturn = "reward"
     """What REINFORCE of the locations maximises: the reward, or the log-likelihood of the true
     class, a signal that is never silent: after the last glimpse, or the mean over all glimpses that
@@ -104,24 +107,26 @@ class ReinforceHyperparameters:
     learning_rate: float = 1e-3
     """Learning rate at the beginning."""
     location_learning_rate: float = 0.1
-    """Learning rate of the location network, as a multiple of the others'."""
+    """Learning rate of the location network and of the raster, as a multiple of the others'."""
     momentum: float = 0.9
     """Momentum of sgd and rmsprop."""
     weight_decay: float = 0.0
-    """Weight decay."""
+    """Weight decay, of all weights, biases and places of the raster."""
     schedule: Schedule = "constant"
     """How the learning rate goes from its beginning: constant, or falling to 0."""
     averaging: float = 0.0
     """Decay of the moving average of the weights, by which it acts outside of learning; 0: none."""
     max_grad_norm: float = 5.0
-    """Two gradients' norms are clipped to this: that of where to look, and that of all else."""
+    """Two gradients' norms are clipped to this: that of where to look, and that of all else, the
+    baseline's in it."""
     seed: int = 0
     """Seed of weights, exploration and environments; equal seeds give equal runs on a CPU."""
     device: Device = "auto"
     """Where the model runs; auto takes a GPU if there is one."""
     precision: Precision = "float32"
-    """Precision of the products while learning: bfloat16 (weights stay float32) is faster on
-    hardware made for it, where auto takes it. Acting is always in float32."""
+    """Precision of the products while learning, and so of the hidden states: bfloat16 (weights,
+    classes and baseline stay float32) is faster on hardware made for it, where auto takes it.
+    Acting is always in float32."""
 
     def __post_init__(self) -> None:
         """Checks every value; JSON's lists of places become tuples."""
@@ -133,8 +138,8 @@ class ReinforceHyperparameters:
             found = {name: getattr(self, name) for name in needed}
             if wrong := {name: value for name, value in found.items() if value != needed[name]}:
                 raise ValueError(
-                    f"{_as_options(wrong)}: this needs the true classes, and loss='reinforce' "
-                    f"learns from the reward alone; give {_as_options(needed)}"
+                    f"{as_options(wrong)}: this needs the true classes, and loss='reinforce' "
+                    f"learns from the reward alone; give {as_options(needed)}"
                 )
 
     @property
@@ -236,10 +241,6 @@ def _require(hyperparameters: object, rules: Sequence[Rule]) -> None:
         value = getattr(hyperparameters, name)
         if isinstance(value, bool) or not is_allowed(value):
             raise ValueError(f"{name}={value!r} is not {allowed}")
-
-
-def _as_options(values: dict[str, str]) -> str:
-    return " and ".join(f"{name}={value!r}" for name, value in values.items())
 
 
 def _integer_from(lowest: int) -> tuple[str, Callable[[Any], bool]]:

@@ -282,6 +282,9 @@ class RecurrentAttention(nn.Module):
     def location_mean(self, hidden: Tensor, glimpses_taken: Tensor, location: Tensor) -> Tensor:
         """Returns where to look next, the mean of the policy, `(..., 2)`; it may be outside.
 
+        Unlike the paper's, its layer is told h_t without mean and scale (layer_norm): h_t grows as
+        the classes are learned, and a gaze that goes by its size would be carried off with it.
+
         Args:
             hidden: h_t, `(..., hidden_size)`.
             glimpses_taken: How many glimpses h_t knows of, `(..., 1)`.
@@ -303,11 +306,10 @@ class RecurrentAttention(nn.Module):
     def class_logits(self, hidden: Tensor) -> Tensor:
         """Returns unnormalised log-probabilities of the classes, `(..., K)`.
 
-        They are float32, also where products are of bfloat16: what is learned from probabilities
-        needs more than three digits of them. So is the baseline.
+        They are a float32 product, also where all others are of bfloat16: what is learned from
+        probabilities needs more than three digits of them. So is the baseline.
         """
-        logits: Tensor = self.action_network(hidden)
-        return logits.float()
+        return _precisely(self.action_network, hidden)
 
     def baseline(self, hidden: Tensor, log_likelihoods: Tensor | None) -> Tensor:
         """Returns the return to be expected, `(...)`.
@@ -325,5 +327,11 @@ class RecurrentAttention(nn.Module):
         if log_likelihoods is not None:
             known = log_likelihoods.unsqueeze(-1)
             features = torch.cat([features, known, known.square(), known.exp()], dim=-1)
-        baseline: Tensor = self.baseline_network(features)
-        return baseline.squeeze(-1).float()
+        return _precisely(self.baseline_network, features).squeeze(-1)
+
+
+def _precisely(layer: nn.Linear, features: Tensor) -> Tensor:
+    """Returns a layer's output, in float32 whatever autocast says."""
+    with torch.autocast(features.device.type, enabled=False):
+        output: Tensor = layer(features.float())
+    return output

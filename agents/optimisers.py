@@ -54,7 +54,7 @@ def make_optimiser(
 
 
 def clip_gradients(optimiser: Optimizer, max_norm: float) -> Tensor:
-    """Clips each group's gradient, so that REINFORCE's noise does not shrink the other's.
+    """Clips each group's gradient, so that the noise of where to look does not shrink the other's.
 
     A group without gradients is left alone: its norm would be a zero on the CPU, which does not
     stack with norms on a GPU.

@@ -81,9 +81,9 @@ class Reinforce:
 
     Works on any `VectorEnv` with the spaces of a glimpse environment (dict observations `glimpse`
     and `location`, dict actions `location` and `label`) whose episodes all have the same length,
-    and whose last step's info has the true `label`; it uses the public Gymnasium API only. Actions
-    may have a `move` in place of the `label`: it counts at every step, and is learned from the
-    reward alone, which needs `loss="reinforce"`.
+    and whose last step's info has the true `label`, which learning from the reward alone
+    (`loss="reinforce"`) does without; it uses the public Gymnasium API only. Actions may have a
+    `move` in place of the `label`: it counts at every step, and needs `loss="reinforce"`.
 
     Where several processes have joined (`agents.processes`), they learn together: each in
     environments of its own, as many as the others, and all from the mean of their gradients.
@@ -248,10 +248,15 @@ class Reinforce:
         answers, moves, labels, known = chosen[-1:], None, None, None
         if self.spaces.choice == "move":
             answers, moves = torch.zeros_like(chosen[-1:]), chosen
-        else:
-            labels = torch.as_tensor(_final_labels(info), device=self.device)
+        elif (found := _final_labels(info)) is not None:
+            labels = torch.as_tensor(found, device=self.device)
             if self.hyperparameters.baseline == "informed":
                 known = log_likelihoods(class_logits, labels)
+        elif self.hyperparameters.loss == "hybrid":
+            raise ValueError(
+                "the last step's info has no 'label', and loss='hybrid' learns classes from it; "
+                "give loss='reinforce', which learns them from the reward alone"
+            )
         return Rollout(
             log_probs=torch.cat([locations[:-1], answers]),
             baselines=self.network.baseline(hidden, known),
@@ -268,7 +273,7 @@ class Reinforce:
     def _sample_location(self, state: State, location: Tensor) -> Tensor:
         """Returns where to look after `location`, `(B, 2)`, unclamped."""
         if self.hyperparameters.gaze != "learned":
-            return self._scripted_location(state[-1]).detach()
+            return self._scripted_location(state[-1], self._draw).detach()
         mean = self.network.location_mean(state[0], state[-1], location).detach()
         noise = self._draw(Tensor.normal_, mean.shape)
         return mean + self.location_std * noise
@@ -278,11 +283,13 @@ class Reinforce:
         first, last = self.hyperparameters.location_std, self.hyperparameters.final_location_std
         return first if last is None else first + min(progress, 1.0) * (last - first)
 
-    def _scripted_location(self, glimpses_taken: Tensor) -> Tensor:
+    def _scripted_location(
+        self, glimpses_taken: Tensor, draw: Callable[[Callable[..., Tensor], Sequence[int]], Tensor]
+    ) -> Tensor:
         """Returns where a gaze that is not learned looks next, `(B, 2)`."""
         if self.hyperparameters.gaze == "raster":
             return self.network.raster_place(glimpses_taken)
-        return 2 * self._draw(Tensor.uniform_, (len(glimpses_taken), 2)) - 1
+        return 2 * draw(Tensor.uniform_, (len(glimpses_taken), 2)) - 1
 
     def _choose(self, hidden: Tensor) -> Tensor:
         """Returns choices `(B,)`: the likeliest where they are taught, sampled where explored."""
@@ -302,8 +309,12 @@ class Reinforce:
             fill: Such as `Tensor.normal_`.
             shape: The first axis is of the environments.
         """
-        whole = torch.empty(shape[0] * self._share.processes, *shape[1:], device=self.device)
-        return self._share.part_of(fill(whole, generator=self._generator))
+        whole = (shape[0] * self._share.processes, *shape[1:])
+        return self._share.part_of(self._draw_all(fill, whole))
+
+    def _draw_all(self, fill: Callable[..., Tensor], shape: Sequence[int]) -> Tensor:
+        """Returns random numbers that are the same in all processes, as when each of them acts."""
+        return fill(torch.empty(*shape, device=self.device), generator=self._generator)
 
     def _location_log_probs(self, means: Tensor, samples: Tensor) -> Tensor:
         """Returns the log-probabilities of locations, `(T, B)`."""
@@ -375,7 +386,7 @@ class Reinforce:
         logits = self.acting_network.class_logits(after[0])
         choice = logits.argmax(dim=-1)
         if self.hyperparameters.gaze != "learned":
-            location = self._scripted_location(after[-1])
+            location = self._scripted_location(after[-1], self._draw_all)
         else:
             location = self.acting_network.location_mean(after[0], after[-1], looked_at)
             if not deterministic:
@@ -622,9 +633,10 @@ def _judge(rollout: Rollout) -> tuple[Tensor, Tensor]:
     return nn.functional.cross_entropy(logits, rollout.labels), accuracy
 
 
-def _final_labels(info: dict[str, Any]) -> NDArray[np.int64]:
-    """Returns the true classes of episodes that have just ended, in any autoreset mode."""
+def _final_labels(info: dict[str, Any]) -> NDArray[np.int64] | None:
+    """Returns the true classes of episodes that have just ended, in any autoreset mode.
+
+    None, if they are not told.
+    """
     final = info.get("final_info", info)
-    if "label" not in final:
-        raise ValueError(f"the last step's info has no 'label', only {sorted(final)}")
-    return np.asarray(final["label"], np.int64)
+    return np.asarray(final["label"], np.int64) if "label" in final else None

@@ -35,7 +35,7 @@ from experiments.contenders import (
     find_contender,
 )
 from experiments.evaluate import evaluate, evaluation_env, wilson_interval
-from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line, launch
+from experiments.launcher import SOME_FAILED, Numbers, Report, Workers, last_line, launch
 from experiments.presets import find_preset
 from experiments.render import draw_gaze, gaze_centres, mean_image
 from experiments.run_folder import read_json, write_json, write_text
@@ -56,7 +56,7 @@ QUICK_SEEDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkCommand(Place):
+class BenchmarkCommand(Workers):
     """Compare agents: train each on each task from each seed, test it, write a table and charts.
 
     What is finished is not run again, so the same command goes on with a benchmark that was
@@ -238,7 +238,7 @@ class Benchmark:
         print(f"{self._name(cell)} ...", file=sys.stderr)
         return cell
 
-    def on_report(self, job: Cell, progress: Progress) -> bool:
+    def on_report(self, job: Cell, progress: Numbers) -> bool:
         """Lets every cell go on."""
         return True
 

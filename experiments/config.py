@@ -10,7 +10,7 @@ from typing import Any, Literal
 import tyro
 
 from agents.hyperparameters import ALGORITHMS, Hyperparameters, ReinforceHyperparameters
-from ram_env import ENVIRONMENTS
+from ram_env import CLASSIFICATION_ENVIRONMENTS
 from ram_env.scenes import SCENES
 from ram_env.validation import require_choice, require_integer
 
@@ -45,7 +45,7 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         """Checks the id; the environment checks the rest."""
-        require_choice("env", self.env, ENVIRONMENTS)
+        require_choice("env", self.env, CLASSIFICATION_ENVIRONMENTS)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ import torch
 from ram_env.validation import require_integer, require_number
 
 Job = TypeVar("Job")
-Progress: TypeAlias = dict[str, float]
-Report: TypeAlias = Callable[[Progress], None]
+Numbers: TypeAlias = dict[str, float]
+Report: TypeAlias = Callable[[Numbers], None]
 Run: TypeAlias = Callable[[Job, Report], None]
 SOME_FAILED = 1  # what a command exits with if a job has failed and the others are done
 
@@ -34,7 +34,7 @@ class Jobs(Protocol[Job]):
     def next(self) -> Job | None:
         """Returns what to run next, something that can be pickled; None if there is no more."""
 
-    def on_report(self, job: Job, progress: Progress) -> bool:
+    def on_report(self, job: Job, progress: Numbers) -> bool:
         """Is told how far a job is. False stops it, and no more is heard of it.
 
         A job that goes on after its process died may report once more what it had reported.
@@ -45,7 +45,7 @@ class Jobs(Protocol[Job]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Workers:
     """Where jobs run."""
 
     workers: int | None = None
@@ -98,7 +98,7 @@ class _Stopped(BaseException):
     """Ends a job from within its report, past whatever it catches."""
 
 
-def launch(jobs: Jobs[Job], run: Run[Job], place: Place) -> None:
+def launch(jobs: Jobs[Job], run: Run[Job], place: Workers) -> None:
     """Runs jobs until there are no more.
 
     A job that raises is told of, and the others go on. By Ray, one whose process or machine dies
@@ -121,7 +121,7 @@ def launch(jobs: Jobs[Job], run: Run[Job], place: Place) -> None:
 
 
 def _run_here(jobs: Jobs[Job], run: Run[Job], job: Job) -> None:
-    def report(progress: Progress) -> None:
+    def report(progress: Numbers) -> None:
         if not jobs.on_report(job, progress):
             raise _Stopped
 

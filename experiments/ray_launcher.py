@@ -29,7 +29,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from experiments.launcher import Job, Jobs, Place, Run, attempt
+from experiments.launcher import Job, Jobs, Run, Workers, attempt
 
 # How often a job whose worker died is started again. A job that takes its worker along each time
 # (out of memory, say) must not do so for ever.
@@ -37,7 +37,7 @@ MAX_DEATHS = 3
 JOB, PROGRESS, FAILURE, ENDED = "job", "progress", "failure", "ended"
 
 
-def launch_on_ray(jobs: Jobs[Job], run: Run[Job], place: Place) -> None:
+def launch_on_ray(jobs: Jobs[Job], run: Run[Job], place: Workers) -> None:
     """Runs jobs side by side, see `launch`."""
     threads = place.threads_of_a_job or 1
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # a death is told of in one line, below

@@ -21,7 +21,7 @@ import numpy as np
 import tyro
 
 from experiments.algorithms import find_trainer
-from experiments.launcher import Place, Progress, Report, launch, using_threads
+from experiments.launcher import Numbers, Report, Workers, launch, using_threads
 from experiments.presets import find_preset
 from experiments.run_folder import RunFolder
 from experiments.space import parse_space
@@ -50,7 +50,7 @@ class _Timed:
         """Returns the next job."""
         return self._left.pop(0) if self._left else None
 
-    def on_report(self, job: int, progress: Progress) -> bool:
+    def on_report(self, job: int, progress: Numbers) -> bool:
         """Lets it go on."""
         return True
 
@@ -85,7 +85,7 @@ def multiply(job: int, _report: Report) -> None:
         product /= np.abs(product).max()
 
 
-def measure_launch(place: Place) -> Launch:
+def measure_launch(place: Workers) -> Launch:
     """Returns what jobs cost that do nothing."""
     jobs, began = _Timed(EMPTY_JOBS), time.perf_counter()
     launch(jobs, nothing, place)
@@ -93,7 +93,7 @@ def measure_launch(place: Place) -> Launch:
     return Launch(first - began, (last - first) / (EMPTY_JOBS - 1))
 
 
-def measure_busy(place: Place) -> float:
+def measure_busy(place: Workers) -> float:
     """Returns jobs a second, from the first end to the last, of those that keep a core busy."""
     jobs = _Timed(BUSY_JOBS)
     launch(jobs, multiply, place)
@@ -258,8 +258,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _measure_launches(workers: int) -> float:
     """Prints what launching costs, and returns what each trial does with all workers."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    here = Place(threads=1)
-    one, many = Place(workers=1, threads=1), Place(workers=workers, threads=1)
+    here = Workers(threads=1)
+    one, many = Workers(workers=1, threads=1), Workers(workers=workers, threads=1)
     rows = []
     each = 0.0
     for name, place in (("here", here), ("Ray, 1 worker", one), (f"Ray, {workers} workers", many)):

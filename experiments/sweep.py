@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
-from experiments.launcher import SOME_FAILED, Place, Progress, Report, last_line, launch
+from experiments.launcher import SOME_FAILED, Numbers, Report, Workers, last_line, launch
 from experiments.run_folder import RunFolder, is_unused, read_json, write_json, write_text
 from experiments.space import SEED, Point, Space, read_space
 from experiments.sweep_results import Result, as_markdown, write_results
@@ -41,7 +41,7 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepCommand(Place):
+class SweepCommand(Workers):
     """Search for hyperparameters: the best validation accuracy, mean over seeds.
 
     Writes a table of all trials, charts, TensorBoard logs, and the best configuration as a file
@@ -215,7 +215,7 @@ class Sweep:
         self._open[trial.number] = trial
         return self._job(trial.number, trial.params)
 
-    def on_report(self, job: Trial, progress: Progress) -> bool:
+    def on_report(self, job: Trial, progress: Numbers) -> bool:
         """Takes down an epoch, once, and returns whether the trial is worth another.
 
         Of several seeds the first decides: only a trial that it brings to the end is given others.

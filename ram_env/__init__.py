@@ -1,13 +1,14 @@
 """Hard visual attention as a Gymnasium environment. Importing this registers the ids."""
 
 from ram_env.catch import CatchEnv, CatchTask, CatchVectorEnv
-from ram_env.datasets import Dataset, load_dataset
+from ram_env.datasets import Dataset, load_dataset, official_splits
 from ram_env.distortion import Distortion
 from ram_env.env import GlimpseEnv
-from ram_env.registration import ENVIRONMENTS, register_environments
+from ram_env.registration import CLASSIFICATION_ENVIRONMENTS, register_environments
 from ram_env.scenes import (
     ClutteredScene,
     DistortedScene,
+    Others,
     PlainScene,
     Scene,
     ShiftedScene,
@@ -15,10 +16,10 @@ from ram_env.scenes import (
 )
 from ram_env.sensor import GlimpseSensor
 from ram_env.task import GlimpseTask
-from ram_env.vector_env import GlimpseVectorEnv
+from ram_env.vector_env import GlimpseVectorEnv, TaskVectorEnv
 
 __all__ = [
-    "ENVIRONMENTS",
+    "CLASSIFICATION_ENVIRONMENTS",
     "CatchEnv",
     "CatchTask",
     "CatchVectorEnv",
@@ -30,11 +31,14 @@ __all__ = [
     "GlimpseSensor",
     "GlimpseTask",
     "GlimpseVectorEnv",
+    "Others",
     "PlainScene",
     "Scene",
     "ShiftedScene",
+    "TaskVectorEnv",
     "TranslatedScene",
     "load_dataset",
+    "official_splits",
 ]
 
 register_environments()

@@ -8,7 +8,7 @@ import gymnasium as gym
 
 # Those of `GlimpseEnv`: the paper's classification (Mnih et al. 2014, section 4.1 and its tables);
 # Foveated is the sensor of FGLab's example, whose unit of location is 13 pixels on an image of 28.
-ENVIRONMENTS: dict[str, dict[str, Any]] = {
+CLASSIFICATION_ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "ram_env/MNIST-v0": {"scene": "plain", "num_glimpses": 6, "patch_size": 8, "num_scales": 1},
     "ram_env/FoveatedMNIST-v0": {
         "scene": "plain",
@@ -45,7 +45,7 @@ CATCH = "ram_env/Catch-v0"
 
 def register_environments() -> None:
     """Registers every id with Gymnasium."""
-    for env_id, kwargs in ENVIRONMENTS.items():
+    for env_id, kwargs in CLASSIFICATION_ENVIRONMENTS.items():
         gym.register(
             env_id,
             entry_point="ram_env.env:GlimpseEnv",

@@ -21,7 +21,7 @@ from ram_env.validation import require_choice, require_integer, require_positive
 
 ORDERS = ("random", "sequential")
 STARTS = ("center", "random")
-# A square this many times as large as the image holds nothing but border wherever it is put.
+# A square of twice the image's size holds all of it wherever it is put; a larger one adds border.
 LARGEST_EXTENT = 4
 # Begins the stream of numbers that fix the scenes of a split; a change makes other test images.
 SCENE_SEEDS = {"val": 1406, "test": 6247}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import reprlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -18,6 +18,11 @@ _SHORT.maxother = _SHORT.maxstring = 80  # characters, of an array and of a text
 def brief(value: object) -> str:
     """Returns the repr of a value for an error, in one line and cut short if it is long."""
     return " ".join(_SHORT.repr(value).split())
+
+
+def as_options(values: Mapping[str, Any]) -> str:
+    """Returns options as one would write them, an enum's by its value, for an error."""
+    return ", ".join(f"{name}={getattr(value, 'value', value)!r}" for name, value in values.items())
 
 
 def require_integer(name: str, value: object, *, at_least: int) -> None:

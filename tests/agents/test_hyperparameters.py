@@ -79,7 +79,7 @@ def test_bad_values_of_ppo_are_refused_by_name(name: str, value: object) -> None
 def test_the_reward_alone_has_no_likelihoods_of_true_classes(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}='{value}': this needs the true cl") as raised:
         ReinforceHyperparameters(loss="reinforce", **{name: value})
-    advice = "give location_return='reward' and baseline='uninformed'"
+    advice = "give location_return='reward', baseline='uninformed'"
     assert str(raised.value).endswith(advice)
 
 

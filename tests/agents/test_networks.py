@@ -45,6 +45,16 @@ def test_without_a_raster_it_begins_at_the_centre() -> None:
     assert (means == 0).all()
 
 
+def test_how_large_the_hidden_state_is_does_not_move_the_gaze() -> None:
+    network = make_network()
+    torch.nn.init.normal_(network.location_network.weight)
+    hidden, ones, here = torch.randn(4, 9), torch.ones(4, 1), torch.zeros(4, 2)
+    torch.testing.assert_close(
+        network.location_mean(hidden, ones, here),
+        network.location_mean(10 * hidden + 3, ones, here),
+    )
+
+
 def test_a_relative_gaze_begins_with_the_rasters_steps_from_where_it_looks() -> None:
     network = make_network(raster=((0.5, -0.5), (0.25, 1.0)), location_frame="gaze")
     # From the centre to the first place, on to the second, and from that back to the first.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ SMALL = {
     "image_hidden_size": 12,
     "hidden_size": 16,
 }
+
+
+class Untold(VectorWrapper):
+    """Says nothing of the true classes, and gives half a reward at every step, too."""
+
+    def step(self, actions: dict[str, np.ndarray]) -> Any:
+        observation, reward, terminated, truncated, info = super().step(actions)
+        info = {key: value for key, value in info.items() if key not in ("label", "_label")}
+        return observation, reward + 0.5, terminated, truncated, info
 
 
 class Recorder(VectorWrapper):
@@ -334,6 +344,44 @@ def test_returns_are_1_where_the_last_class_is_right(tiny_env: GlimpseVectorEnv)
     assert rollout.returns.tolist() == right.float().tolist()
 
 
+def test_the_reward_alone_is_enough_where_nothing_else_is_told(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    env = Untold(tiny_env)
+    agent = Reinforce(env, loss="reinforce", **SMALL)
+    rollout, told = agent.rollout(seed=0), Reinforce(tiny_env, loss="reinforce", **SMALL)
+    assert rollout.labels is None
+    # Of three steps, half a point each, beside the last one's.
+    assert rollout.returns.tolist() == (told.rollout(seed=0).returns + 1.5).tolist()
+    (metrics,) = metrics_of(agent, 1)
+    assert metrics.accuracy == metrics.reward
+    with pytest.raises(ValueError, match=r"no 'label'.*loss='hybrid'.*give loss='reinforce'"):
+        Reinforce(env, **SMALL).rollout()
+
+
+def test_the_metrics_of_an_update_are_the_losses_and_those_of_the_last_answers(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    agent = Reinforce(tiny_env, optimiser="sgd", **SMALL)
+    with torch.no_grad():
+        for head in (agent.network.action_network, agent.network.baseline_network):
+            head.weight.zero_()
+            head.bias.zero_()
+        agent.network.action_network.bias[2] = math.log(2)  # probabilities 1/4, 1/4, 1/2
+    (metrics,) = metrics_of(agent, 1)
+    twos = metrics.reward  # how many of the labels are 2
+    assert twos in (0.25, 0.5, 0.75)
+    assert metrics.accuracy == twos
+    cross_entropy = twos * math.log(2) + (1 - twos) * math.log(4)
+    assert metrics.cross_entropy == pytest.approx(cross_entropy)
+    assert metrics.classification_loss == pytest.approx(
+        cross_entropy
+    )  # the same after each glimpse
+    assert metrics.baseline_loss == twos  # rewards are 0 or 1, expected 0
+    total = metrics.classification_loss + metrics.reinforce_loss + metrics.baseline_loss
+    assert metrics.loss == pytest.approx(total)
+
+
 def test_the_sample_is_detached_and_the_mean_is_not(tiny_env: GlimpseVectorEnv) -> None:
     agent = Reinforce(tiny_env, **SMALL)
     rollout = agent.rollout(seed=0)
@@ -559,6 +607,12 @@ def test_learning_that_diverges_says_what_to_do(tiny_env: GlimpseVectorEnv) -> N
         agent.learn(12 * 10)
 
 
+def test_a_fixed_gaze_that_diverges_says_so_too(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL, gaze="raster", optimiser="sgd", learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"diverged at timestep \d+.*lower learning_rate"):
+        agent.learn(12 * 10)
+
+
 def test_the_reward_scale_is_reinforces_and_the_baselines(tiny_env: GlimpseVectorEnv) -> None:
     plain, scaled = (
         attention_loss(rollout, agent.hyperparameters)
@@ -609,6 +663,18 @@ def test_the_schedule_ends_where_it_is_told_to(tiny_env: GlimpseVectorEnv) -> No
     assert rates == pytest.approx([0.4, 0.35, 0.3, 0.25])
 
 
+def test_learning_on_ends_the_schedule_at_the_end_of_all(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL, schedule="linear", learning_rate=0.4)
+    agent.learn(2 * 12)
+    rates = []
+    agent.learn(
+        2 * 12,
+        reset_num_timesteps=False,
+        callback=lambda learner, _: rates.append(learner.optimiser.param_groups[1]["lr"]),
+    )
+    assert rates == pytest.approx([0.2, 0.1])
+
+
 @pytest.mark.parametrize("core", ["rnn", "lstm"])
 @pytest.mark.parametrize("loss", ["hybrid", "reinforce"])
 @pytest.mark.parametrize("mode", list(AutoresetMode))
@@ -657,7 +723,9 @@ def test_only_the_products_are_of_bfloat16(tiny_env: GlimpseVectorEnv, loss: str
     agent = Reinforce(tiny_env, precision="bfloat16", loss=loss, **SMALL)
     with torch.autocast("cpu", torch.bfloat16):
         rollout = agent.rollout(seed=0)
-    assert rollout.class_logits.dtype == rollout.baselines.dtype == torch.float32
+    for values in (rollout.class_logits, rollout.baselines):
+        assert values.dtype == torch.float32
+        assert (values != values.bfloat16()).any()
     assert rollout.log_probs.dtype == torch.float32
 
 
@@ -678,6 +746,16 @@ def test_it_learns_in_someone_elses_vector_environment() -> None:
     native = GlimpseVectorEnv(data, num_envs=3, num_glimpses=3, patch_size=2)
     sync = SyncVectorEnv([make] * 3)
     assert metrics_of(Reinforce(sync, **SMALL), 3) == metrics_of(Reinforce(native, **SMALL), 3)
+
+
+def test_an_environment_may_write_into_what_it_gave() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, 5, 5), dtype=np.uint8)
+    make = lambda: GlimpseEnv((images, np.arange(8) % 2), num_glimpses=3, patch_size=2)  # noqa: E731
+    copied, reused = (SyncVectorEnv([make] * 3, copy=copy) for copy in (True, False))
+    options = {**SMALL, "location_frame": "gaze"}
+    assert metrics_of(Reinforce(reused, **options), 3) == metrics_of(
+        Reinforce(copied, **options), 3
+    )
 
 
 # --- predict ------------------------------------------------------------------------------------

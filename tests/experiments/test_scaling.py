@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.launcher import Place
+from experiments.launcher import Workers
 from experiments.scaling import CORES, Epoch, load_of, measure_launch, measure_ledger
 
 
@@ -20,7 +20,7 @@ def test_the_load_of_many_machines_is_that_of_one_times_their_number() -> None:
 
 
 def test_what_costs_are_measured_of_is_run(tmp_path: Path) -> None:
-    start, each = measure_launch(Place(threads=1))
+    start, each = measure_launch(Workers(threads=1))
     assert 0 < each < 10
     assert 0 < start < 10
     assert 0 < measure_ledger(2, tmp_path / "sweep") < 10

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from experiments import sweep as sweep_module
 from experiments import train
 from experiments.config import TrainConfig
-from experiments.launcher import SOME_FAILED, Place, Report, launch
+from experiments.launcher import SOME_FAILED, Report, Workers, launch
 from experiments.presets import find_preset
 from experiments.run_folder import write_json
 from experiments.space import read_space
@@ -228,7 +228,7 @@ def test_values_that_do_not_go_together_fail_their_trial_and_the_rest_goes_on(
     assert states.pop(("reinforce", "informed")) == "failed"
     assert list(states.values()) == ["done"] * 3
     (failure,) = folder.glob("trials/*/failure.txt")
-    assert "give location_return='reward' and baseline='uninformed'" in failure.read_text()
+    assert "give location_return='reward', baseline='uninformed'" in failure.read_text()
 
 
 def test_tpe_learns_where_to_look(preset: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -464,6 +464,8 @@ def test_here_jobs_use_the_threads_they_are_given() -> None:
             assert failure is None
 
     before = torch.get_num_threads()
-    launch(One(), lambda job, report: used.append((job, torch.get_num_threads())), Place(threads=1))
+    launch(
+        One(), lambda job, report: used.append((job, torch.get_num_threads())), Workers(threads=1)
+    )
     assert used == [(7, 1)]
     assert torch.get_num_threads() == before

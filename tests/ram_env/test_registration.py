@@ -12,11 +12,11 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 
-from ram_env import ENVIRONMENTS, GlimpseEnv, GlimpseVectorEnv
+from ram_env import CLASSIFICATION_ENVIRONMENTS, GlimpseEnv, GlimpseVectorEnv
 from ram_env.registration import CATCH
 
 REPOSITORY = Path(__file__).parents[2]
-IDS = list(ENVIRONMENTS)
+IDS = list(CLASSIFICATION_ENVIRONMENTS)
 FORMATS = ["dict", "multi_discrete", "discrete"]
 
 # The paper's tasks: the glimpse's shape, how many of them, the image's side, the grid's side.
@@ -52,7 +52,7 @@ def test_an_id_is_the_papers_task(env_id, assert_same):
     assert terminations == [False] * (num_glimpses - 1) + [True]
 
     assert gym.make(env_id, action_format="discrete").action_space.n == grid_size**2 + 10
-    envs = GlimpseVectorEnv(**ENVIRONMENTS[env_id])
+    envs = GlimpseVectorEnv(**CLASSIFICATION_ENVIRONMENTS[env_id])
     envs.reset(seed=0)
     assert envs.images.shape == (1, side, side)
 
