@@ -87,7 +87,7 @@ class DictActions:
         except (TypeError, KeyError, IndexError):
             raise ValueError(
                 f"action={brief(action)} is not a dict with the keys 'location' and {self.name!r}, "
-                "which action_format='dict' wants; give one, or make the environment with another"
+                f"{_wanted_by('dict')}"
             ) from None
         locations = _require_locations("action['location']", location, (*batch_shape, 2))
         name = f"action[{self.name!r}]"
@@ -101,6 +101,7 @@ class MultiDiscreteActions:
 
     num_classes: int
     grid_size: int
+    name: str = "label"
 
     @property
     def space(self) -> spaces.MultiDiscrete:
@@ -110,7 +111,11 @@ class MultiDiscreteActions:
     def decode(self, action: Any, batch_shape: tuple[int, ...]) -> Decision:
         """See `ActionFormat.decode`."""
         numbers = _require_integers(
-            "action", action, (*batch_shape, 3), (self.grid_size, self.grid_size, self.num_classes)
+            "action",
+            action,
+            (*batch_shape, 3),
+            (self.grid_size, self.grid_size, self.num_classes),
+            f": [column, row, {self.name}], {_wanted_by('multi_discrete')}",
         )
         locations = _cell_centres(numbers[..., :2], self.grid_size)
         return Decision(locations, numbers[..., 2], np.zeros(batch_shape, bool))
@@ -135,7 +140,14 @@ class DiscreteActions:
     def decode(self, action: Any, batch_shape: tuple[int, ...]) -> Decision:
         """See `ActionFormat.decode`."""
         num_cells = self.grid_size**2
-        numbers = _require_integers("action", action, batch_shape, (num_cells + self.num_classes,))
+        numbers = _require_integers(
+            "action",
+            action,
+            batch_shape,
+            (num_cells + self.num_classes,),
+            f": row * {self.grid_size} + column to look, or {num_cells} + label to answer, "
+            f"{_wanted_by('discrete')}",
+        )
         rows, columns = np.divmod(numbers, self.grid_size)
         locations = _cell_centres(np.stack([columns, rows], axis=-1), self.grid_size)
         answers = numbers >= num_cells
@@ -154,6 +166,14 @@ def _cell_centres(cells: NDArray[np.int64], grid_size: int) -> NDArray[np.float6
     return (2 * cells + 1) / grid_size - 1
 
 
+def _wanted_by(action_format: str) -> str:
+    """Returns how an error ends of an action that may be meant for another format."""
+    return (
+        f"which action_format={action_format!r} wants; give one, or make the environment with "
+        "another"
+    )
+
+
 def _require_locations(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     array = _require_array(name, value, shape, kinds="fiu", wanted="real numbers")
     locations = array.astype(np.float64)
@@ -167,9 +187,9 @@ def _require_locations(name: str, value: Any, shape: tuple[int, ...]) -> NDArray
 
 
 def _require_integers(
-    name: str, value: Any, shape: tuple[int, ...], counts: tuple[int, ...]
+    name: str, value: Any, shape: tuple[int, ...], counts: tuple[int, ...], meaning: str = ""
 ) -> NDArray[np.int64]:
-    numbers = _require_array(name, value, shape, kinds="iu", wanted="integers")
+    numbers = _require_array(name, value, shape, kinds="iu", wanted="integers", meaning=meaning)
     limits = np.array(counts if len(counts) > 1 else counts[0])
     outside = (numbers < 0) | (numbers >= limits)
     if outside.any():
@@ -179,13 +199,12 @@ def _require_integers(
 
 
 def _require_array(
-    name: str, value: Any, shape: tuple[int, ...], *, kinds: str, wanted: str
+    name: str, value: Any, shape: tuple[int, ...], *, kinds: str, wanted: str, meaning: str = ""
 ) -> NDArray[Any]:
     array = as_array(value)
-    if array.shape != shape:
-        raise ValueError(f"{name}={brief(value)} has shape {array.shape}, expected {shape}")
-    if array.dtype.kind not in kinds:
+    if array.shape != shape or array.dtype.kind not in kinds:
         raise ValueError(
-            f"{name}={brief(value)} has dtype {array.dtype}, expected {wanted} of shape {shape}"
+            f"{name}={brief(value)} has dtype {array.dtype} and shape {array.shape}, expected "
+            f"{wanted} of shape {shape}{meaning}"
         )
     return array

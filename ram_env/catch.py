@@ -84,7 +84,7 @@ class CatchTask(Task):
         """The action space and what its actions mean."""
         if self.action_format == "dict":
             return DictActions(len(MOVES), self.grid_size, name="move")
-        return MultiDiscreteActions(len(MOVES), self.grid_size)
+        return MultiDiscreteActions(len(MOVES), self.grid_size, name="move")
 
 
 class CatchEpisodes(Episodes):

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import ArrayLike, NDArray
 
-from ram_env.validation import brief
+from ram_env.validation import as_array, brief
 
 SPLITS = ("train", "val", "test")
 """The names of the splits, in the order in which an experiment meets them."""
@@ -62,6 +62,7 @@ _IDX_UNSIGNED_BYTE = 0x08
 # What np.load raises, depending on which byte of an archive is wrong.
 _DAMAGED_NPZ = (ValueError, EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
+_ALLOWED_PIXELS = "allowed are uint8, floats within [0, 1], and booleans"
 _ALLOWED_SOURCES = (
     "allowed are 'mnist', the path of an existing folder of IDX files or of an existing .npz file, "
     "a pair (images, labels) of arrays, or a Dataset"
@@ -77,15 +78,16 @@ class Dataset:
 
     Attributes:
         images: uint8 array of shape `(num_items, height, width)` or
-            `(num_items, height, width, channels)`. At construction also floats in [0, 1], which
-            become `round(255 * x)`, and booleans, which become 0 and 255.
+            `(num_items, height, width, channels)`; 255 is white. At construction also floats in
+            [0, 1], which become `round(255 * x)`, and booleans, which become 0 and 255.
         labels: int64 array of shape `(num_items,)`, each in `[0, num_classes)`. At construction any
             integer dtype.
         num_classes: How many classes there are; at construction None means the highest label + 1.
 
     Raises:
-        ValueError: At construction, if images or labels have another dtype, shape or range, if
-            their numbers differ, or if there is not at least one item and one pixel.
+        ValueError: At construction, if images or labels have another dtype, shape or range (uint8
+            images of nothing but 0 and 1, too), if their numbers differ, or if there is not at
+            least one item and one pixel.
     """
 
     images: NDArray[np.uint8]
@@ -95,8 +97,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Checks the arrays and normalises them to their documented dtypes."""
-        images = _as_uint8(np.asarray(self.images))
-        labels = _as_int64(np.asarray(self.labels))
+        images = _as_uint8(as_array(self.images))
+        labels = _as_int64(as_array(self.labels))
         if len(images) != len(labels):
             raise ValueError(f"{len(images)} images but {len(labels)} labels; each image needs one")
         num_classes = _checked_num_classes(labels, self.num_classes)
@@ -182,6 +184,11 @@ def official_splits(source: DatasetSource) -> bool:
 
 def _as_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Returns images as uint8 in [0, 255], uncopied where they are uint8 already."""
+    if images.dtype == object:
+        raise ValueError(
+            "images of dtype object (of different sizes, or no numbers) are not allowed; "
+            f"{_ALLOWED_PIXELS}, all of one size: resize or pad them"
+        )
     if images.ndim not in (3, 4) or 0 in images.shape:
         raise ValueError(
             "images must have shape (num_items, height, width) or (num_items, height, width, "
@@ -193,15 +200,26 @@ def _as_uint8(images: NDArray[Any]) -> NDArray[np.uint8]:
             "allowed are none, 1 (grey) or 3 (red, green, blue)"
         )
     if images.dtype == np.uint8:
+        _require_no_mask(images)
         return images
     if images.dtype == np.bool_:
         return images.astype(np.uint8) * np.uint8(255)
     if images.dtype.kind == "f":
         return _quantised(images)
     raise ValueError(
-        f"images of dtype {images.dtype} are not allowed; "
-        "allowed are uint8, floats within [0, 1], and booleans"
+        f"images of dtype {images.dtype} are not allowed; {_ALLOWED_PIXELS}: "
+        "of integers from 0 to 255 give images.astype(np.uint8)"
     )
+
+
+def _require_no_mask(images: NDArray[np.uint8]) -> None:
+    """Raises a ValueError if the largest value is 1: a mask, which would be all but black."""
+    # Ends at the first image with a larger one, so that it costs next to nothing.
+    if not any(image.max() > 1 for image in images) and images.any():
+        raise ValueError(
+            "images of dtype uint8 hold nothing but 0 and 1, which is all but black, as 255 is "
+            "white; give booleans, as images.astype(bool), or floats in [0, 1], or 255 * images"
+        )
 
 
 def _quantised(images: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
@@ -211,7 +229,7 @@ def _quantised(images: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     if not (lowest >= 0 and highest <= 1):
         raise ValueError(
             f"images of dtype {images.dtype} must be finite and within [0, 1], "
-            f"found values from {lowest} to {highest}"
+            f"found values from {lowest} to {highest}; of values from 0 to 255 give images / 255"
         )
     levels: NDArray[np.uint8] = np.rint(images * 255).astype(np.uint8)
     return levels
@@ -220,9 +238,19 @@ def _quantised(images: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 def _as_int64(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Returns labels as int64, uncopied where they are int64 already."""
     if labels.dtype.kind not in "iu":
-        raise ValueError(f"labels of dtype {labels.dtype} are not allowed; allowed are integers")
+        hint = (
+            "of whole numbers give labels.astype(np.int64)"
+            if labels.dtype.kind in "fb"
+            else "of names give np.unique(labels, return_inverse=True)[1]"
+        )
+        raise ValueError(
+            f"labels of dtype {labels.dtype} are not allowed; allowed are integers: {hint}"
+        )
     if labels.ndim != 1:
-        raise ValueError(f"labels must have shape (num_items,), found {labels.shape}")
+        raise ValueError(
+            f"labels must have shape (num_items,), found {labels.shape}; give one integer for each "
+            "image, of a column labels.ravel()"
+        )
     return labels.astype(np.int64, copy=False)
 
 
@@ -270,9 +298,9 @@ def _recognise(source: DatasetSource) -> _Whole | _Official:
     if isinstance(source, Dataset):
         dataset = source
         return _Whole(lambda: dataset)
-    if isinstance(source, tuple | list) and len(source) == 2:
+    if isinstance(source, tuple | list) and len(source) == 2 and not _holds_sources(source):
         images, labels = source
-        return _Whole(lambda: Dataset(np.asarray(images), np.asarray(labels)))
+        return _Whole(lambda: Dataset(as_array(images), as_array(labels)))
     if isinstance(source, str) and source == "mnist":
         return _Official(_read_mnist)
     if isinstance(source, str | os.PathLike):
@@ -280,6 +308,11 @@ def _recognise(source: DatasetSource) -> _Whole | _Official:
     raise ValueError(
         f"unknown dataset {brief(source)} of type {type(source).__name__}; {_ALLOWED_SOURCES}"
     )
+
+
+def _holds_sources(pair: Iterable[Any]) -> bool:
+    """Tells two files, say, which are no source together, from a pair of arrays."""
+    return any(isinstance(part, str | os.PathLike | Dataset) for part in pair)
 
 
 def _recognise_path(path: Path) -> _Whole | _Official:

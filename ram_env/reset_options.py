@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from ram_env.validation import as_array, brief
 
 
 def require_known_options(options: dict[str, Any] | None, *, allowed: tuple[str, ...]) -> None:
-    """Raises a ValueError that names a reset option which does not exist."""
-    unknown = [name for name in options or {} if name not in allowed]
+    """Raises a ValueError that names a reset option which does not exist, or options of no dict."""
+    unknown = [name for name in _by_name(options) if name not in allowed]
     if unknown:
         told = ", ".join(allowed) or "none"
         raise ValueError(f"unknown reset option {unknown[0]!r}; allowed: {told}")
@@ -30,19 +30,20 @@ def requested_index(
         num_items: How many items the split has; 0 where a task has no items.
 
     Raises:
-        ValueError: Not integers, of another shape, or not in the split.
+        ValueError: Not integers, of another shape, or not in the split; or options of no dict.
     """
-    if not options or options.get("index") is None:
+    asked = _by_name(options).get("index")
+    if asked is None:
         return None
     if not num_items:
         raise ValueError(
-            f"options['index']={brief(options['index'])}: this task has no items to choose from; "
+            f"options['index']={brief(asked)}: this task has no items to choose from; "
             "its episodes are chosen by seed"
         )
-    index = as_array(options["index"])
+    index = as_array(asked)
     if index.dtype.kind not in "iu" or index.shape not in ((), (num_envs,)):
         raise ValueError(
-            f"options['index']={brief(options['index'])} is not an integer"
+            f"options['index']={brief(asked)} is not an integer"
             + (f" or {num_envs} of them" if num_envs > 1 else "")
         )
     outside = (index < 0) | (index >= num_items)
@@ -58,9 +59,9 @@ def requested_rows(options: dict[str, Any] | None, num_envs: int) -> NDArray[np.
 
     Raises:
         TypeError: The mask is not a NumPy array of booleans (as in Gymnasium).
-        ValueError: It has another shape than `(num_envs,)`, or is all False.
+        ValueError: It has another shape than `(num_envs,)`, or is all False; or options of no dict.
     """
-    mask = (options or {}).get("reset_mask")
+    mask = _by_name(options).get("reset_mask")
     if mask is None:
         return np.arange(num_envs)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
@@ -98,3 +99,14 @@ def requested_seeds(
                 f"seed={brief(seed)} holds {each!r}, not an integer of at least 0 or None"
             )
     return [None if each is None else int(each) for each in seed]
+
+
+def _by_name(options: object) -> Mapping[str, Any]:
+    """Returns a reset's options, or raises a ValueError; None is none of them."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ValueError(
+            f"options={brief(options)} is not a dict of reset options; give one, or None"
+        )
+    return options

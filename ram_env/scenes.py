@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ram_env.distortion import Distortion
-from ram_env.validation import require_choice, require_integer
+from ram_env.validation import brief, require_choice, require_integer
 
 Images = NDArray[np.uint8]
 Uniforms = NDArray[np.float64]
@@ -53,6 +53,11 @@ class Scene(Protocol):
             uniforms: float64 in [0, 1), `(batch, num_uniforms)`.
             others: Where clutter comes from.
         """
+
+
+def _is_scene(scene: object) -> bool:
+    """Tells whether it is a scene and not, say, a scene's class, which has the same methods."""
+    return isinstance(scene, Scene) and not isinstance(scene, type)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,10 +240,25 @@ class DistortedScene:
     Args:
         scene: What is made of the distorted item.
         distortion: How far it is distorted.
+
+    Raises:
+        ValueError: `scene` is no `Scene` (nor is a name), or `distortion` no `Distortion`.
     """
 
     scene: Scene
     distortion: Distortion = field(default_factory=Distortion)
+
+    def __post_init__(self) -> None:
+        if not _is_scene(self.scene):
+            raise ValueError(
+                f"DistortedScene: scene={brief(self.scene)} is no Scene; give one, such as "
+                "ClutteredScene(), or the environment a name, such as scene='distorted-cluttered'"
+            )
+        if not isinstance(self.distortion, Distortion):
+            raise ValueError(
+                f"DistortedScene: distortion={brief(self.distortion)} is no Distortion; give one, "
+                "such as Distortion(rotation=5)"
+            )
 
     @property
     def uses_others(self) -> bool:
@@ -284,7 +304,7 @@ def find_scene(scene: str | Scene) -> Scene:
     if isinstance(scene, str):
         require_choice("scene", scene, SCENES)
         return SCENES[scene]
-    if isinstance(scene, type) or not isinstance(scene, Scene):
+    if not _is_scene(scene):
         raise ValueError(
             f"scene={scene!r} is no scene; allowed are one of {list(SCENES)} or a Scene"
         )

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ram_env.validation import require_integer
+from ram_env.validation import as_array, brief, require_integer
 
 MAX_PIXEL = 255
 # Glimpses are cut as many at a time as keep what is between image and glimpse in the cache.
@@ -72,20 +72,36 @@ class GlimpseSensor:
             end if the images have them.
 
         Raises:
-            ValueError: Images of another type, or a location outside.
+            ValueError: Images or locations of another type or shape, or a location outside.
+        """
+        images, locations = as_array(images), as_array(locations)
+        canvases = self.pad(images)
+        if locations.shape != (len(images), 2):
+            raise ValueError(
+                f"locations={brief(locations)} have the shape {locations.shape}; give one (x, y) "
+                f"for each image, of shape ({len(images)}, 2)"
+            )
+        outside = ~(np.abs(locations) <= 1)  # true for NaN, too
+        if outside.any():
+            raise ValueError(f"locations hold {locations[outside][0]}, which is not in [-1, 1]")
+        return self.glimpse(canvases, np.arange(len(images)), locations)
+
+    def pad(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Returns the images on black canvases on which every square fits, see `interior`.
+
+        Raises:
+            ValueError: Images of another type or shape than `__call__` takes.
         """
         if images.dtype != np.uint8:
             raise ValueError(
                 f"images.dtype={images.dtype} is not uint8; of numbers in [0, 1] give "
                 "np.rint(255 * images).astype(np.uint8)"
             )
-        outside = ~(np.abs(locations) <= 1)  # true for NaN, too
-        if outside.any():
-            raise ValueError(f"locations hold {locations[outside][0]}, which is not in [-1, 1]")
-        return self.glimpse(self.pad(images), np.arange(len(images)), locations)
-
-    def pad(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Returns the images on black canvases on which every square fits, see `interior`."""
+        if images.ndim not in (3, 4):
+            raise ValueError(
+                f"images.shape={images.shape} is not (batch, height, width) or (batch, height, "
+                "width, channels); of a single image give image[np.newaxis]"
+            )
         batch, height, width, *channels = images.shape
         canvases = np.zeros(
             (batch, height + self.extents[-1], width + self.extents[-1], *channels), np.uint8
@@ -106,6 +122,8 @@ class GlimpseSensor:
         locations: NDArray[np.floating[Any]],
     ) -> NDArray[np.float32]:
         """Returns what `__call__` does, for images that are on canvases already.
+
+        Environments do this at every step, so nothing is checked.
 
         Args:
             canvases: What `pad` returned.

@@ -61,7 +61,8 @@ def as_array(value: Any) -> NDArray[Any]:
     try:
         return np.asarray(value)
     except ValueError:
-        return np.array(value, dtype=object)
+        # One by one: np.array fails here, too, on images of one height and different widths.
+        return np.fromiter(value, dtype=object)
 
 
 def require_probabilities(value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:

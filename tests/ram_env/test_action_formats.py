@@ -286,6 +286,26 @@ def test_a_batch_of_another_format_is_told_in_a_line(name):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("multi_discrete", "[column, row, label]"),
+        ("discrete", "row * 3 + column to look, or 9 + label to answer"),
+    ],
+)
+@pytest.mark.parametrize("batch_shape", [(), (2,)])
+def test_an_action_of_another_format_is_told_what_this_one_wants(name, meaning, batch_shape):
+    actions = {
+        "dict": dict_action(np.zeros((*batch_shape, 2)), np.zeros(batch_shape, int)),
+        "multi_discrete": np.zeros((*batch_shape, 3), int),
+        "discrete": np.zeros(batch_shape, int),
+    }
+    for other in set(actions) - {name}:
+        with pytest.raises(ValueError, match=re.escape(meaning)) as error:
+            action_format(name).decode(actions[other], batch_shape)
+        assert f"which action_format='{name}' wants; give one, or" in str(error.value)
+
+
 def test_an_action_that_is_no_dict_is_told_which_format_it_is_for():
     with pytest.raises(ValueError, match=r"action=3 is not a dict.*action_format='dict' wants"):
         action_format("dict").decode(3, ())

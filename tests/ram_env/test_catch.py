@@ -356,3 +356,10 @@ def test_actions_that_mean_nothing_are_refused(action, words):
     env.reset(seed=0)
     with pytest.raises(ValueError, match=words):
         env.step(action)
+
+
+def test_a_dict_for_the_grid_is_told_of_the_move():
+    env = CatchEnv(action_format="multi_discrete")
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"\[column, row, move\].*'multi_discrete' wants"):
+        env.step(act())

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -35,11 +36,10 @@ def idx_bytes(array, type_code=0x08):
 
 
 def numbered_images(num_items, *shape):
-    """Images that can be told apart: the pixels of image i are all i."""
+    """Images that can be told apart: the pixels of image i are all i + 2 (0 and 1 are a mask)."""
     shape = shape or (2, 3)
-    return np.broadcast_to(
-        np.arange(num_items, dtype=np.uint8).reshape(-1, *(1 for _ in shape)), (num_items, *shape)
-    )
+    brightness = np.arange(2, num_items + 2, dtype=np.uint8)
+    return np.broadcast_to(brightness.reshape(-1, *(1 for _ in shape)), (num_items, *shape))
 
 
 def four_arrays(num_train=24, num_test=5, shape=(2, 3)):
@@ -194,7 +194,7 @@ def test_arrays_are_read_only_and_the_users_own_stay_writeable():
     "copied", [copy.deepcopy, lambda dataset: pickle.loads(pickle.dumps(dataset))]
 )
 def test_arrays_of_copies_are_read_only(copied):
-    dataset = Dataset(np.ones((2, 3, 4), np.uint8), [0, 1], num_classes=5)
+    dataset = Dataset(np.full((2, 3, 4), 7, np.uint8), [0, 1], num_classes=5)
     again = copied(dataset)
     assert not again.images.flags.writeable
     assert not again.labels.flags.writeable
@@ -243,6 +243,10 @@ def test_booleans_become_black_and_white():
     assert Dataset(images, np.array([0])).images.tolist() == [[[255, 0]]]
 
 
+def test_images_may_be_black():
+    assert not Dataset(np.zeros((2, 3, 4), np.uint8), np.arange(2)).images.any()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint64, ">i8"])
 def test_labels_of_any_integer_dtype_become_int64(dtype):
     dataset = Dataset(numbered_images(3), np.array([0, 2, 1], dtype))
@@ -281,6 +285,29 @@ def test_images_of_other_dtypes_are_refused_by_name(dtype):
         Dataset(images, np.arange(2))
 
 
+def test_integers_are_told_how_to_become_bytes():
+    with pytest.raises(ValueError, match=r"int64.*0 to 255 give images\.astype\(np\.uint8\)"):
+        Dataset(np.full((2, 3, 3), 200), np.arange(2))
+
+
+def test_a_mask_is_told_that_it_would_be_black_unless_it_is_booleans():
+    mask = np.zeros((3, 4, 4), np.uint8)
+    mask[2, 1, 1] = 1
+    with pytest.raises(ValueError, match=r"nothing but 0 and 1.*255 is white.*astype\(bool\)"):
+        Dataset(mask, np.arange(3))
+    assert Dataset(mask.astype(bool), np.arange(3)).images.max() == 255
+
+
+@pytest.mark.parametrize("sizes", [((3, 3), (3, 4)), ((3, 3), (4, 3)), ((3, 3), (3, 3, 3))])
+@pytest.mark.parametrize("as_nested", [np.zeros, lambda size: np.zeros(size).tolist()])
+def test_images_of_different_sizes_are_refused(sizes, as_nested):
+    images = [as_nested(size) for size in sizes]
+    with pytest.raises(ValueError, match=r"of different sizes.*resize or pad them"):
+        Dataset(images, np.arange(2))
+    with pytest.raises(ValueError, match=r"of different sizes.*resize or pad them"):
+        load_dataset((images, np.arange(2)))
+
+
 @pytest.mark.parametrize(
     ("value", "found"),
     [
@@ -295,6 +322,13 @@ def test_floats_outside_0_and_1_are_refused_with_their_range(value, found):
     images[1, 2, 0] = value
     with pytest.raises(ValueError, match=rf"float64 must be finite and within \[0, 1\].*{found}"):
         Dataset(images, np.arange(2))
+
+
+def test_floats_up_to_255_are_told_what_to_divide_by():
+    images = np.full((2, 3, 3), 254.0)
+    with pytest.raises(ValueError, match="images / 255"):
+        Dataset(images, np.arange(2))
+    assert (Dataset(images / 255, np.arange(2)).images == 254).all()
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 9), (4, 2, 3, 3, 1), (0, 2, 3), (4, 0, 3)])
@@ -316,6 +350,7 @@ def test_channels_come_last_and_are_grey_or_colours(shape):
         (np.array([False, True]), "labels of dtype bool.*integers"),
         (np.array(["0", "1"]), "labels of dtype <U1.*integers"),
         (np.array([0, 1], "m8[s]"), "labels of dtype timedelta64.*integers"),
+        ([[0], [0, 1]], "labels of dtype object.*integers"),
         (np.array([[0], [1]]), r"labels must have shape \(num_items,\), found \(2, 1\)"),
         (np.array(1), r"labels must have shape \(num_items,\), found \(\)"),
         (np.array([0, -1]), "found labels from -1 to 0"),
@@ -327,6 +362,22 @@ def test_channels_come_last_and_are_grey_or_colours(shape):
 def test_labels_that_name_no_class_of_each_image_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         Dataset(numbered_images(2), labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told", "done"),
+    [
+        (["cat", "ant"], "np.unique(labels, return_inverse=True)[1]", [1, 0]),
+        (np.array(["cat", "ant"], object), "np.unique(labels, return_inverse=True)[1]", [1, 0]),
+        (np.array([3.0, 1.0]), "labels.astype(np.int64)", [3, 1]),
+        (np.array([True, False]), "labels.astype(np.int64)", [1, 0]),
+        (np.array([[3], [1]]), "labels.ravel()", [3, 1]),  # as Keras has them
+    ],
+)
+def test_labels_of_another_kind_are_told_what_to_do_which_helps(labels, told, done):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        Dataset(numbered_images(2), labels)
+    assert Dataset(numbered_images(2), eval(told)).labels.tolist() == done
 
 
 def test_labels_beyond_num_classes_are_refused():
@@ -388,9 +439,9 @@ def write_official(request, tmp_path):
 def test_official_sets_are_cut_into_eleven_twelfths_one_twelfth_and_test(write_official):
     source = write_official()
     train, val, test = (load_dataset(source, split) for split in SPLITS)
-    assert train.images[:, 0, 0].tolist() == list(range(22))
-    assert val.images[:, 0, 0].tolist() == [22, 23]
-    assert test.images[:, 0, 0].tolist() == [100, 101, 102, 103, 104]
+    assert train.images[:, 0, 0].tolist() == list(range(2, 24))
+    assert val.images[:, 0, 0].tolist() == [24, 25]
+    assert test.images[:, 0, 0].tolist() == [102, 103, 104, 105, 106]
     assert train.labels.tolist() == [0, 1, 2] * 7 + [0]
     assert val.labels.tolist() == [1, 2]
     assert test.labels.tolist() == [0, 1, 2, 3, 0]
@@ -419,7 +470,7 @@ def test_official_sets_may_be_in_colour(write_official):
     source = write_official(four_arrays(shape=(4, 5, 3)))
     for split in SPLITS:
         assert load_dataset(source, split).image_shape == (4, 5, 3)
-    assert load_dataset(source, "val").images[1, 3, 4].tolist() == [23, 23, 23]
+    assert load_dataset(source, "val").images[1, 3, 4].tolist() == [25, 25, 25]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -721,6 +772,10 @@ def test_a_wrong_split_is_refused_even_where_the_split_changes_nothing():
         ((np.zeros((2, 3, 3), np.uint8),), "of type tuple"),
         ((1, 2, 3), r"(1, 2, 3) of type tuple"),
         ({"images": 1}, "of type dict"),
+        (["a.npz", "b.npz"], "['a.npz', 'b.npz'] of type list"),
+        (("mnist", "fashion"), "('mnist', 'fashion') of type tuple"),
+        ((Path("images.npy"), np.arange(2)), "of type tuple"),
+        ((Dataset(numbered_images(2), np.arange(2)),) * 2, "of type tuple"),
     ],
 )
 @pytest.mark.parametrize("use", [load_dataset, official_splits])
@@ -737,4 +792,4 @@ def test_an_unknown_source_is_named_with_the_allowed_ones(
 
 def test_a_pair_that_is_no_images_and_labels_is_refused():
     with pytest.raises(ValueError, match="images must have shape"):
-        load_dataset(("mnist", "fashion"))
+        load_dataset((1, 2))

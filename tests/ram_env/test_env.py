@@ -4,6 +4,7 @@ import copy
 import pickle
 import random
 import re
+from types import MappingProxyType
 
 import gymnasium as gym
 import numpy as np
@@ -334,6 +335,17 @@ def test_an_item_that_is_none_is_refused_and_nothing_has_changed(tiny, index, me
 def test_unknown_reset_options_are_refused(tiny, name):
     with pytest.raises(ValueError, match=f"{name}.*index"):
         make(tiny).reset(options={name: 1})
+
+
+@pytest.mark.parametrize("options", ["x", [], "", 3, 0, False, [("index", 3)], {"index"}])
+def test_reset_options_that_are_no_dict_are_refused(tiny, options):
+    with pytest.raises(ValueError, match=r"options=.*not a dict") as error:
+        make(tiny).reset(options=options)
+    assert repr(options) in str(error.value)
+
+
+def test_any_mapping_will_do_as_reset_options(tiny):
+    assert make(tiny).reset(options=MappingProxyType({"index": 3}))[1]["index"] == 3
 
 
 # ------------------------------------------------------------------------------------------ seeding

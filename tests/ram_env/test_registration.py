@@ -57,6 +57,11 @@ def test_an_id_is_the_papers_task(env_id, assert_same):
     assert envs.images.shape == (1, side, side)
 
 
+def test_the_grid_is_the_ids_whatever_the_scene():
+    env = gym.make("ram_env/MNIST-v0", scene="cluttered-100", action_format="discrete")
+    assert env.action_space.n == 7**2 + 10
+
+
 @pytest.mark.parametrize("env_id", [id_ for id_ in IDS if "Cluttered" in id_])
 def test_clutter_comes_in_the_papers_amount(env_id):
     # Item 0 is invisible, so all that is seen is pieces of item 1.

@@ -245,6 +245,21 @@ def test_a_class_is_no_scene_yet():
         GlimpseEnv((items, np.arange(3)), scene=ClutteredScene)
 
 
+@pytest.mark.parametrize("scene", ["cluttered", "no such name", ClutteredScene, None])
+def test_what_is_within_a_distorted_scene_is_a_scene(scene):
+    with pytest.raises(ValueError, match=r"DistortedScene: scene=.* is no Scene; give") as error:
+        DistortedScene(scene)
+    assert f"scene={scene!r}" in str(error.value)
+    assert "scene='distorted-cluttered'" in str(error.value)
+
+
+@pytest.mark.parametrize("distortion", [None, 12.0, Distortion])
+def test_how_far_a_scene_is_distorted_is_a_distortion(distortion):
+    with pytest.raises(ValueError, match=r"distortion=.* is no Distortion; give") as error:
+        DistortedScene(PlainScene(), distortion)
+    assert repr(distortion) in str(error.value)
+
+
 @pytest.mark.parametrize("value", [0, -3, 60.0, "60", None, True])
 @pytest.mark.parametrize(
     ("scene", "name"),

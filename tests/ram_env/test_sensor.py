@@ -343,5 +343,32 @@ def test_images_of_other_types_and_locations_outside_are_refused():
             GlimpseSensor()(IMAGE[np.newaxis], np.array([[outside, 0]]))
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (8,), (), (1, 8, 8, 3, 1)], ids=str)
+def test_images_are_a_batch(shape):
+    images = np.zeros(shape, np.uint8)
+    with pytest.raises(ValueError, match=r"not \(batch, height, width\)") as error:
+        GlimpseSensor()(images, np.zeros((1, 2)))
+    assert f"images.shape={shape}" in str(error.value)
+    assert "image[np.newaxis]" in str(error.value)
+    with pytest.raises(ValueError, match=r"not \(batch, height, width\)"):
+        GlimpseSensor().pad(images)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 2), (3,), (3, 3), (3, 1), (3, 1, 2)], ids=str)
+def test_there_is_a_location_for_each_image(shape):
+    with pytest.raises(ValueError, match=r"for each image, of shape \(3, 2\)") as error:
+        GlimpseSensor()(np.zeros((3, 8, 8), np.uint8), np.zeros(shape))
+    assert str(shape) in str(error.value)
+
+
+def test_lists_will_do_as_locations_if_they_are_not_ragged():
+    images = np.stack([IMAGE, IMAGE])
+    locations = [[0.5, -0.5], [0, 0]]
+    sensor = GlimpseSensor(patch_size=2)
+    np.testing.assert_array_equal(sensor(images, locations), sensor(images, np.array(locations)))
+    with pytest.raises(ValueError, match=r"\[0\].*for each image, of shape \(2, 2\)"):
+        sensor(images, [[0.5, 0.5], [0]])
+
+
 def test_numpy_integers_are_integers():
     assert GlimpseSensor(patch_size=np.int64(4), num_scales=np.uint8(2)).extents == [4, 8]

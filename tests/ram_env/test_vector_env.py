@@ -430,6 +430,13 @@ def test_unknown_reset_options_are_refused(tiny):
         make(tiny).reset(options={"mask": np.ones(3, bool)})
 
 
+@pytest.mark.parametrize("options", ["x", [], 0, [True] * 3])
+def test_reset_options_that_are_no_dict_are_refused(tiny, options):
+    with pytest.raises(ValueError, match=r"options=.*not a dict") as error:
+        make(tiny).reset(options=options)
+    assert repr(options) in str(error.value)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_envs", [1, 3, 5, 12])
 @pytest.mark.parametrize("action_format", ["dict", "discrete"])
