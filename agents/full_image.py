@@ -35,16 +35,12 @@ FILTERS = (16, 32)
 def full_image_options(image_size: tuple[int, int]) -> dict[str, Any]:
     """Returns the environment options whose one glimpse is the whole image.
 
+    Glimpses are square; that of a longish image has its border on two sides.
+
     Args:
         image_size: Height and width in pixels.
-
-    Raises:
-        ValueError: The image is not square, as glimpses are.
     """
-    height, width = image_size
-    if height != width:
-        raise ValueError(f"image_size={image_size} is not square: no glimpse is the whole image")
-    return {"num_glimpses": 1, "patch_size": height, "num_scales": 1, "start": "center"}
+    return {"num_glimpses": 1, "patch_size": max(image_size), "num_scales": 1, "start": "center"}
 
 
 class FullImageClassifier:

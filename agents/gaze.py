@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from agents.base import Agent
+from ram_env.validation import as_array, brief
 
 Gaze = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
@@ -43,10 +44,17 @@ class RasterGaze:
     Args:
         locations: The places, `(x, y)` in [-1, 1], `(n, 2)`; the first is where to look after
             the first glimpse.
+
+    Raises:
+        ValueError: There are none, or they are no such places.
     """
 
-    def __init__(self, locations: NDArray[np.floating[Any]]) -> None:
-        self._locations = np.asarray(locations, np.float32)
+    def __init__(self, locations: ArrayLike) -> None:
+        places = as_array(locations)
+        is_numbers = places.dtype.kind in "fiu" and places.ndim == 2 and places.shape[1] == 2
+        if not is_numbers or not len(places) or not (np.abs(places) <= 1).all():
+            raise ValueError(f"locations={brief(locations)} are no places (x, y) in [-1, 1]")
+        self._locations = places.astype(np.float32)
 
     def __call__(self, glimpses_taken: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns the place that is next in each episode."""

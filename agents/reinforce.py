@@ -109,6 +109,11 @@ class Reinforce:
 
     def __init__(self, env: VectorEnv[Any, Any, Any], **hyperparameters: Any) -> None:
         self._require_vector_env(env)
+        names = [field.name for field in dataclasses.fields(ReinforceHyperparameters)]
+        if unknown := sorted(hyperparameters.keys() - names):
+            raise TypeError(
+                f"{', '.join(unknown)}: no hyperparameter; there are {', '.join(names)}"
+            )
         spaces_ = GlimpseSpaces.of(env.single_observation_space, env.single_action_space)
         self._build(spaces_, ReinforceHyperparameters(**hyperparameters))
         self.env: VectorEnv[Any, Any, Any] | None = env
@@ -381,8 +386,8 @@ class Reinforce:
             `{"location": float32 (num_envs, 2), "label": int64 (num_envs,)}`, or `move` where the
             environment has moves, without the first axis for a single observation, and the state.
         """
-        single = np.ndim(observation["location"]) == 1
         after, looked_at = self._look(observation, state, episode_start)
+        single = np.ndim(observation["location"]) == 1
         logits = self.acting_network.class_logits(after[0])
         choice = logits.argmax(dim=-1)
         if self.hyperparameters.gaze != "learned":
@@ -433,6 +438,11 @@ class Reinforce:
         batch_size = len(observation["location"])
         before = self.acting_network.initial_state(batch_size, self.device)
         if state is not None:
+            if len(state[0]) != batch_size:
+                raise ValueError(
+                    f"the state is of {len(state[0])} episodes, the observation of {batch_size}; "
+                    "hand in what predict returned for the same environments, or None at first"
+                )
             forget = torch.zeros(batch_size, 1, dtype=torch.bool, device=self.device)
             if episode_start is not None:
                 forget = torch.as_tensor(episode_start, device=self.device).reshape(-1, 1)

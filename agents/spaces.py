@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from ram_env.validation import require_choice
+from ram_env.validation import brief, require_choice
 
 CHOICES = ("label", "move")
 
@@ -70,6 +71,10 @@ class GlimpseSpaces:
 
     def require_observation(self, observation: dict[str, NDArray[Any]]) -> None:
         """Raises a ValueError unless it is one observation of these spaces, or a batch of them."""
+        if not isinstance(observation, Mapping) or not {"glimpse", "location"} <= set(observation):
+            raise ValueError(
+                f"observation={brief(observation)} is not a dict with 'glimpse' and 'location'"
+            )
         batch_shape = np.shape(observation["location"])[:-1]
         expected = (*batch_shape, *self.glimpse_shape)
         if len(batch_shape) > 1 or np.shape(observation["glimpse"]) != expected:

@@ -5,12 +5,14 @@ agents, what they are in the end.
 
 Every cell has a folder of its own, `<folder>/cells/<task>/<epochs>-epochs/<agent>/seed-<seed>`, and
 is finished once its `result.json` is there, which is written last. So a benchmark that was stopped
-goes on where it was, and one that is asked for more agents or seeds runs only what is new. A result
-of another configuration is refused; the code of agents of one's own is not looked at.
+goes on where it was, and one that is asked for more agents or seeds runs only what is new. An agent
+of one's own is run again when the file that its function is in has changed (what that imports is
+not looked at). A result of another configuration or of other data is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 import time
@@ -26,13 +28,14 @@ from numpy.typing import NDArray
 
 from agents.full_image import NETWORKS
 from experiments.benchmark_plots import plot_gaze_maps, plot_glimpse_curves, plot_learning_curves
-from experiments.config import TrainConfig
+from experiments.config import TaskConfig, TrainConfig
 from experiments.contenders import (
     DESCRIPTIONS,
     PPO,
     Cell,
     count_parameters,
     find_contender,
+    source_of,
 )
 from experiments.evaluate import evaluate, evaluation_env, wilson_interval
 from experiments.launcher import SOME_FAILED, Numbers, Report, Workers, last_line, launch
@@ -60,7 +63,8 @@ class BenchmarkCommand(Workers):
     """Compare agents: train each on each task from each seed, test it, write a table and charts.
 
     What is finished is not run again, so the same command goes on with a benchmark that was
-    stopped. A run that fails is reported, and the rest goes on.
+    stopped; an agent of yours is, when its file has changed. A run that fails is reported, and the
+    rest goes on.
     """
 
     agents: str | None = None
@@ -69,6 +73,9 @@ class BenchmarkCommand(Workers):
     timesteps=...; None: all that there are."""
     tasks: str = "fglab"
     """Names of presets, or preset files, separated by commas."""
+    dataset: str | None = None
+    """Data set to learn and to be tested on in place of the presets': a folder of IDX files, or an
+    .npz file with x_train, y_train, x_test and y_test."""
     seeds: int | None = None
     """How many seeds, from 0 on; None: 3."""
     epochs: int | None = None
@@ -96,7 +103,13 @@ class BenchmarkCommand(Workers):
         for name in _names(agents):
             find_contender(name)
         return [
-            Cell(agent=agent, task=task, seed=seed, epochs=epochs or find_preset(task).epochs)
+            Cell(
+                agent=agent,
+                task=task,
+                seed=seed,
+                epochs=epochs or find_preset(task).epochs,
+                dataset=self.dataset,
+            )
             for task in _names(self.tasks)
             for agent in _names(agents)
             for seed in range(seeds)
@@ -141,6 +154,8 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     np.save(folder / GAZE, gaze_centres(env, evaluation).astype(np.float32))
     result = {
         "config": cell.config.to_json(),
+        "code": _digest(source_of(cell.agent)),
+        "data": _digest_of_data(cell),
         "accuracy": evaluation.accuracy,
         "num_images": len(evaluation.labels),
         "accuracy_after_glimpses": evaluation.accuracy_after_glimpses,
@@ -155,6 +170,23 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     write_json(folder / "result.json", result)
 
 
+def _digest(path: Path | None) -> str | None:
+    """Returns what changes with the content of a file, or of the files in a folder."""
+    if path is None or not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _digest_of_data(cell: Cell) -> str | None:
+    """Returns what changes with a cell's data set; None if it is the embedded one."""
+    dataset = cell.config.task.dataset
+    return None if dataset == TaskConfig.dataset else _digest(Path(dataset))
+
+
 class Benchmark:
     """The cells in a folder, as the launcher's jobs.
 
@@ -166,6 +198,8 @@ class Benchmark:
     def __init__(self, folder: Path, cells: Sequence[Cell]) -> None:
         if not cells:
             raise ValueError("there is nothing to compare: name at least one agent and one task")
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"folder={str(folder)!r} is a file; give a folder, new or not")
         self.folder = folder
         self.cells = list(cells)
         self.failed: list[Cell] = []
@@ -176,10 +210,11 @@ class Benchmark:
         return folder_of(self.folder, cell)
 
     def result_of(self, cell: Cell) -> dict[str, Any] | None:
-        """Returns what a cell came to; None if it is not finished.
+        """Returns what a cell came to; None if it is not finished, or of older code of one's own.
 
         Raises:
-            ValueError: It is damaged, or of another configuration: the preset has changed since.
+            ValueError: It is damaged, or of another configuration, as the preset has changed
+                since, or of other data.
         """
         path = self.folder_of(cell) / "result.json"
         if not path.exists():
@@ -192,7 +227,13 @@ class Benchmark:
                 f"{path.parent} is of another configuration than {cell}; give another --folder, or "
                 "remove it"
             )
-        return result
+        if result.get("data", data := _digest_of_data(cell)) != data:
+            raise ValueError(
+                f"{path.parent} is of other data: {cell.config.task.dataset} has changed since; "
+                "give another --folder, or remove it"
+            )
+        code = _digest(source_of(cell.agent))
+        return result if result.get("code", code) == code else None
 
     def plan(self) -> str:
         """Returns what is to be run, and about how long that takes."""
@@ -203,8 +244,9 @@ class Benchmark:
         unknown = sum(estimate is None for estimate in seconds)
         lines = [
             f"{len(self.cells)} cell{'s' * (len(self.cells) != 1)}: {done} finished, "
-            f"{len(left)} to run, about {max(1, round(known / 60))} min"
-            + (f", and {unknown} of unknown length" if unknown else "")
+            f"{len(left)} to run"
+            + (f", about {max(1, round(known / 60))} min" if known else "")
+            + (f", {unknown} of unknown length" if unknown else "")
         ]
         for agent in dict.fromkeys(cell.agent for cell in left):
             count = sum(cell.agent == agent for cell in left)
@@ -310,7 +352,7 @@ class Row(NamedTuple):
         low: Lower end of Wilson's 95 % interval of one seed's error, in percent; NaN for more
             seeds, whose spread exceeds that of sampling test images.
         high: Upper end.
-        timesteps: Environment steps learned from.
+        timesteps: Environment steps learned from, mean, None if not known.
         images: Images seen in training, one an episode, None if not known.
         glimpses: Glimpses of a test image, mean.
         fovea_pixels: Pixels of the finest scale seen of a test image, mean.
@@ -326,7 +368,7 @@ class Row(NamedTuple):
     std: float
     low: float
     high: float
-    timesteps: float
+    timesteps: float | None
     images: float | None
     glimpses: float
     fovea_pixels: float
@@ -345,6 +387,9 @@ class Row(NamedTuple):
         def mean(name: str) -> float:
             return float(np.mean([result[name] for result in results]))
 
+        def mean_if_known(name: str) -> float | None:
+            return None if any(result[name] is None for result in results) else mean(name)
+
         return cls(
             task=task,
             agent=agent,
@@ -354,8 +399,8 @@ class Row(NamedTuple):
             std=float(errors.std(ddof=1)) if len(errors) > 1 else float("nan"),
             low=100 * low,
             high=100 * high,
-            timesteps=mean("timesteps"),
-            images=None if results[0]["images"] is None else mean("images"),
+            timesteps=mean_if_known("timesteps"),
+            images=mean_if_known("images"),
             glimpses=mean("glimpses"),
             fovea_pixels=mean("fovea_pixels"),
             parameters=results[0]["parameters"],
@@ -381,7 +426,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.seeds}",
         f"{row.error:.2f}{spread}",
         f"{row.low:.2f} to {row.high:.2f}" if row.seeds == 1 else "-",
-        f"{row.timesteps:,.0f}",
+        "-" if row.timesteps is None else f"{row.timesteps:,.0f}",
         "-" if row.images is None else f"{row.images:,.0f}",
         f"{row.glimpses:.2f}",
         f"{row.fovea_pixels:,.0f}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import math
 import os
 import sys
@@ -21,7 +22,7 @@ from torch import nn
 from agents.base import Agent
 from agents.full_image import NETWORKS, FullImageClassifier, full_image_options
 from experiments.algorithms import go_on_or_start
-from experiments.config import TrainConfig
+from experiments.config import TaskConfig, TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
 from experiments.presets import DEFAULT_AGENT, FIXED_RASTERS, find_preset
 from experiments.run_folder import read_json, write_json
@@ -65,12 +66,14 @@ class Cell:
         task: A preset's name, or file.
         seed: Seed of weights, exploration and environments.
         epochs: Passes over as many episodes as there are training images.
+        dataset: What to learn and to be tested on, in place of the preset's data set; None: that.
     """
 
     agent: str
     task: str
     seed: int
     epochs: int
+    dataset: str | None = None
 
     def __str__(self) -> str:
         return f"{self.task}, {self.agent}, seed {self.seed}"
@@ -83,7 +86,14 @@ class Cell:
         if self.agent == RASTER and preset.task.env in FIXED_RASTERS:
             changes["raster"] = FIXED_RASTERS[preset.task.env]
         agent = dataclasses.replace(preset.agent, **changes)
-        return dataclasses.replace(preset, agent=agent, epochs=self.epochs)
+        return dataclasses.replace(preset, task=self._task, agent=agent, epochs=self.epochs)
+
+    @property
+    def _task(self) -> TaskConfig:
+        task = find_preset(self.task).task
+        if self.dataset is None:
+            return task
+        return dataclasses.replace(task, dataset=self.dataset).with_absolute_path
 
     @property
     def timesteps(self) -> int:
@@ -106,7 +116,7 @@ class Trained(NamedTuple):
 
     Attributes:
         agent: The agent.
-        timesteps: Environment steps it learned from.
+        timesteps: Environment steps it learned from, None where that is not known.
         episodes: How many episodes these were, None where that is not known.
         curve: How good it was on the way, empty where that is not known.
         env_options: Options of the environments it plays in, where they differ from the task's.
@@ -114,7 +124,7 @@ class Trained(NamedTuple):
     """
 
     agent: Agent
-    timesteps: int
+    timesteps: int | None
     episodes: int | None
     curve: list[CurvePoint]
     env_options: dict[str, Any]
@@ -131,7 +141,8 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
         name: A name in `DESCRIPTIONS`; or `package.module:function`, the path of a function that
             is called as `function(task, seed=..., timesteps=...)` with a `TaskConfig`, and returns
             a trained agent. Its attribute `action_space`, if it has one, says which of the
-            environments' action formats it knows; without one, dict actions.
+            environments' action formats it knows; without one, dict actions. Its attribute
+            `num_timesteps`, if it has one, is how many environment steps it learned from.
 
     Raises:
         ValueError: There is no such agent.
@@ -140,6 +151,32 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
         return _train_run
     if name in NETWORKS:
         return _train_full_image
+    make_agent = _import_agent(name)
+
+    def train(cell: Cell, _folder: Path) -> Trained:
+        task = cell.config.task
+        agent = make_agent(task, seed=cell.seed, timesteps=cell.timesteps)
+        options = action_options(agent, evaluation_env(task, "val").task.num_classes)
+        return Trained(agent, getattr(agent, "num_timesteps", None), None, [], options)
+
+    return train
+
+
+def source_of(name: str) -> Path | None:
+    """Returns the file that an agent of one's own is made in; None for others, or if it has none.
+
+    Raises:
+        ValueError: There is no such agent.
+    """
+    if name in DESCRIPTIONS:
+        return None
+    _import_agent(name)
+    path = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
+    return None if path is None else Path(path)
+
+
+def _import_agent(name: str) -> MakeAgent:
+    """Returns the function at `package.module:function`."""
     module_name, colon, function_name = name.partition(":")
     if not colon:
         require_choice("agent", name, [*DESCRIPTIONS, "package.module:function"])
@@ -147,17 +184,18 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
         sys.path.insert(0, os.getcwd())
     try:
         make_agent: MakeAgent = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"agent={name!r} cannot be imported: {error}") from error
-
-    def train(cell: Cell, _folder: Path) -> Trained:
-        timesteps = cell.timesteps
-        task = cell.config.task
-        agent = make_agent(task, seed=cell.seed, timesteps=timesteps)
-        options = action_options(agent, evaluation_env(task, "val").task.num_classes)
-        return Trained(agent, timesteps, None, [], options)
-
-    return train
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"agent={name!r} cannot be imported: {error}; give package.module:function, of a "
+            "package not called as this one's (agents, experiments, ram_env)"
+        ) from error
+    try:
+        inspect.signature(make_agent).bind("task", seed=0, timesteps=1)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"agent={name!r} cannot be called as function(task, seed=..., timesteps=...): {error}"
+        ) from error
+    return make_agent
 
 
 def action_options(agent: Agent, num_classes: int) -> dict[str, Any]:

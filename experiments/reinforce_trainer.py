@@ -13,6 +13,7 @@ from agents.processes import Share
 from agents.reinforce import Reinforce, UpdateMetrics
 from experiments.config import TrainConfig
 from experiments.trainer import EpochTrainer, Progress, Trainer, training_env
+from ram_env.validation import as_options
 
 
 class LearnsByReinforce(EpochTrainer):
@@ -72,7 +73,19 @@ class ReinforceTrainer(LearnsByReinforce, Trainer):
     def read_training_state(cls, path: Path, config: TrainConfig) -> Reinforce:
         """See `Trainer.read_training_state`."""
         env = training_env(config, AutoresetMode.DISABLED)
-        return Reinforce.load_training_state(path, env, device=config.agent.device)
+        agent = Reinforce.load_training_state(path, env, device=config.agent.device)
+        config_now, learned_with = vars(config.agent), vars(agent.hyperparameters)
+        changed = {
+            name: value
+            for name, value in learned_with.items()
+            if name != "device" and config_now[name] != value
+        }
+        if changed:
+            raise ValueError(
+                f"the run has learned with {as_options(changed)}, its configuration is another by "
+                "now; put that back, or begin another run"
+            )
+        return agent
 
 
 def _mean(updates: Collection[UpdateMetrics]) -> UpdateMetrics:

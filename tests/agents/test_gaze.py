@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from agents.gaze import RandomGaze, RasterGaze, WithGaze, center_gaze
 from agents.reinforce import Reinforce
@@ -25,6 +26,12 @@ def test_raster_gaze_goes_round_its_places() -> None:
     raster = RasterGaze(np.array([[-0.5, 0.5], [0.5, -0.5]]))
     found = raster(np.array([1, 2, 3]))
     np.testing.assert_array_equal(found, [[-0.5, 0.5], [0.5, -0.5], [-0.5, 0.5]])
+
+
+@pytest.mark.parametrize("locations", [[], [0.5, 0.5], [[1.5, 0.5]], [["left", "up"]], [[0.5]]])
+def test_a_raster_of_no_places_is_refused(locations: object) -> None:
+    with pytest.raises(ValueError, match=r"^locations=.* are no places \(x, y\) in \[-1, 1\]$"):
+        RasterGaze(locations)
 
 
 def test_with_gaze_looks_by_the_script_and_answers_as_the_agent(

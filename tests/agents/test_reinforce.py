@@ -807,6 +807,28 @@ def test_class_probabilities_sum_to_1_and_peak_at_the_predicted_class(
     assert probabilities.argmax(axis=-1).tolist() == actions["label"].tolist()
 
 
+@pytest.mark.parametrize("observation", [np.zeros((4, 1, 2, 2)), {"glimpse": np.zeros((1, 2, 2))}])
+def test_what_is_no_observation_is_refused(tiny_env: GlimpseVectorEnv, observation: object) -> None:
+    with pytest.raises(ValueError, match="is not a dict with 'glimpse' and 'location'"):
+        Reinforce(tiny_env, **SMALL).predict(observation)
+
+
+def test_a_state_of_other_episodes_is_refused(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL)
+    observation, _ = tiny_env.reset(seed=0)
+    first = {name: values[0] for name, values in observation.items()}
+    _, state = agent.predict(first)
+    with pytest.raises(ValueError, match="the state is of 1 episodes, the observation of 4"):
+        agent.predict(observation, state)
+
+
+def test_a_hyperparameter_that_is_none_is_named_with_those_there_are(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    with pytest.raises(TypeError, match=r"^lr: no hyperparameter; there are .*learning_rate"):
+        Reinforce(tiny_env, lr=3)
+
+
 def test_observations_of_another_shape_are_refused(tiny_env: GlimpseVectorEnv) -> None:
     agent = Reinforce(tiny_env, **SMALL)
     with pytest.raises(ValueError, match=r"glimpse \(4, 1, 8, 8\)"):

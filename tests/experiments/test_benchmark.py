@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,6 @@ class FirstAnswer(FirstClass):
 @pytest.fixture(autouse=True)
 def agents(monkeypatch: pytest.MonkeyPatch, tiny_npz: Path) -> dict[str, list[Any]]:
     """A module with agents of one's own, and a preset that takes a moment."""
-    import sys
     import types
 
     calls: dict[str, list[Any]] = {"made": []}
@@ -66,6 +66,7 @@ def agents(monkeypatch: pytest.MonkeyPatch, tiny_npz: Path) -> dict[str, list[An
         return FirstClass()
 
     module.first_class, module.broken = first_class, broken  # type: ignore[attr-defined]
+    module.FirstAnswer = FirstAnswer  # type: ignore[attr-defined]
     module.first_answer = lambda *_, **__: FirstAnswer()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, NAME, module)
     task = TaskConfig(env="ram_env/MNIST-v0", dataset=str(tiny_npz), num_glimpses=3, patch_size=4)
@@ -99,8 +100,8 @@ def test_a_fixed_gaze_looks_along_a_wide_raster_where_digits_move(
         assert fixed == dataclasses.replace(learned, gaze="raster", raster=raster)
 
 
-def run(folder: Path, agents: str, *, seeds: int = 1, epochs: int = 1) -> None:
-    options = {"agents": agents, "tasks": "tiny", "seeds": seeds, "epochs": epochs}
+def run(folder: Path, agents: str, *, seeds: int = 1, epochs: int = 1, **others: Any) -> None:
+    options = {"agents": agents, "tasks": "tiny", "seeds": seeds, "epochs": epochs, **others}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     main([*words, "--folder", str(folder)])
 
@@ -139,6 +140,35 @@ def test_what_is_finished_is_not_run_again(tmp_path: Path, agents: dict[str, lis
     run(tmp_path, f"{NAME}:first_class", seeds=3)
     assert [seed for _, seed, _ in agents["made"]] == [0, 1, 2]
     assert table(tmp_path)[0]["seeds"] == "3"
+
+
+def test_an_agent_of_ones_own_is_run_again_when_its_file_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agents: dict[str, list[Any]]
+) -> None:
+    source, folder = tmp_path / "changing_agent.py", tmp_path / "benchmark"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for steps in (7, 7, 8):
+        source.write_text(
+            f"import {NAME}\n\n\ndef make(task, seed, timesteps):\n"
+            f"    agent = {NAME}.first_class(task, seed=seed, timesteps=timesteps)\n"
+            f"    agent.num_timesteps = {steps}\n"
+            "    return agent\n"
+        )
+        monkeypatch.delitem(sys.modules, "changing_agent", raising=False)
+        run(folder, "changing_agent:make")
+        assert float(table(folder)[0]["timesteps"]) == steps
+    assert len(agents["made"]) == 2
+
+
+def test_data_that_have_changed_are_refused(tmp_path: Path, tiny_npz: Path) -> None:
+    data = tmp_path / "data.npz"
+    data.write_bytes(tiny_npz.read_bytes())
+    run(tmp_path / "benchmark", f"{NAME}:first_class", dataset=data)
+    with np.load(data) as arrays:
+        np.savez(data, **{**arrays, "y_test": arrays["y_test"][::-1]})
+    with pytest.raises(ValueError, match=r"is of other data: .*data.npz has changed.*--folder"):
+        run(tmp_path / "benchmark", f"{NAME}:first_class", dataset=data)
 
 
 def test_a_result_of_another_configuration_is_refused(
@@ -281,6 +311,13 @@ def test_the_plan_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ("rma", "agent='rma'"),
         ("nowhere.at.all:make", "cannot be imported"),
         (f"{NAME}:missing", "cannot be imported"),
+        ("./agent:make", "cannot be imported.*give package.module:function"),
+        ("agents.mine:make", "cannot be imported.*not called as this one's"),
+        (
+            f"{NAME}:FirstAnswer",
+            r"cannot be called as function\(task, seed=\.\.\., timesteps=\.\.\.\)",
+        ),
+        (f"{NAME}:__name__", "cannot be called as function"),
         (" , ", "at least one agent"),
     ],
 )
