@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ram_env.validation import brief
 
 
 class Agent(Protocol):
@@ -28,3 +30,63 @@ class Agent(Protocol):
                 `state=None`, everywhere.
             deterministic: Whether to take the likeliest action instead of a sample.
         """
+
+
+@runtime_checkable
+class AgentWithProbabilities(Agent, Protocol):
+    """An agent that can also say how likely it thinks each choice to be: an optional method.
+
+    Evaluations then have a cross-entropy, animations bars of its belief, and the answers of several
+    sampled episodes can be averaged (`ram evaluate --rollouts`).
+    """
+
+    def class_probabilities(
+        self,
+        observation: dict[str, NDArray[Any]],
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+    ) -> NDArray[Any]:
+        """Returns the probability of each class, or move, after these observations too.
+
+        Args:
+            observation: What `predict` is called with, too, a batch.
+            state: The same: what was remembered before these observations.
+            episode_start: The same.
+
+        Returns:
+            Probabilities, `(num_envs, K)`.
+        """
+
+
+def ask(
+    agent: Agent,
+    observation: dict[str, NDArray[Any]],
+    state: Any,
+    episode_start: NDArray[np.bool_],
+    *,
+    deterministic: bool,
+) -> tuple[Any, Any]:
+    """Returns what the agent's `predict` does, actions and state.
+
+    Args:
+        agent: Anybody's, so it may not be one.
+        observation: See `Agent.predict`, as for the others.
+        state: What was remembered.
+        episode_start: Where an episode begins.
+        deterministic: Whether to sample nothing.
+
+    Raises:
+        ValueError: It has no such method, or that returns something else.
+    """
+    if not callable(getattr(agent, "predict", None)):
+        raise ValueError(
+            f"agent={brief(agent)} has no method predict(observation, state, episode_start, "
+            "deterministic), as agents/base.py describes it; give an object that has"
+        )
+    answer = agent.predict(observation, state, episode_start, deterministic=deterministic)
+    if not isinstance(answer, tuple) or len(answer) != len(("actions", "state")):
+        raise ValueError(
+            f"predict must return (actions, state), that of {type(agent).__name__} returned "
+            f"{brief(answer)}; return None as the state where there is nothing to remember"
+        )
+    return answer

@@ -18,18 +18,20 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from agents.base import Agent
+from agents.base import Agent, ask
 from agents.gaze import RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import ReinforceHyperparameters
 from agents.reinforce import Reinforce
+from experiments.config import agent_from_json, fill, is_of_catch
+from experiments.contenders import action_options
 from experiments.evaluate import wilson_interval
 from experiments.pictures import write_episodes
 from experiments.plots import plot_training
 from experiments.reinforce_trainer import LearnsByReinforce
 from experiments.render import play_frames
-from experiments.run_folder import RunFolder, read_json, write_json
+from experiments.run_folder import RunFolder, read_as, write_json
 from experiments.train import ProgressBar, require_resume_alone, stopping_cleanly
-from ram_env import CatchVectorEnv
+from ram_env import CatchTask, CatchVectorEnv, __version__
 from ram_env.registration import CATCH
 from ram_env.validation import require_integer
 
@@ -89,14 +91,12 @@ class CatchConfig:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> CatchConfig:
         """Returns the configuration that `to_json` described; a ValueError if it is none."""
-        try:
-            agent = ReinforceHyperparameters(**document["agent"])
-            return cls(**{**document, "agent": agent})
-        except (KeyError, TypeError) as error:
+        if not is_of_catch(document):
             raise ValueError(
-                f"not the configuration of a run of `ram catch`: {error}; if it is one of `ram "
-                "train`, `ram train --resume` goes on with it"
-            ) from error
+                "not the configuration of a run of `ram catch`, which has 'updates_per_epoch'; if "
+                "it is one of `ram train`, `ram train --resume` goes on with it"
+            )
+        return fill(cls, {**document, "agent": agent_from_json(document)}, name="the configuration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,20 +151,30 @@ def make_envs(num_envs: int, **options: Any) -> CatchVectorEnv:
 
 
 def play(agent: Agent, seeds: Sequence[int]) -> NDArray[np.bool_]:
-    """Plays one deterministic episode of each seed.
+    """Plays one deterministic episode of each seed, on Catch as it is by default.
+
+    Args:
+        agent: Who plays. Its attribute `action_space`, if it has one, says whether its actions are
+            of the format `"multi_discrete"`, and on which grid.
+        seeds: The episodes.
 
     Returns:
         Whether the ball was caught, `(len(seeds),)`.
+
+    Raises:
+        ValueError: The agent is none, or is made for other actions.
     """
+    options = action_options(agent, CatchTask().num_choices)
     caught = []
     for first in range(0, len(seeds), EPISODES_AT_ONCE):
         batch: list[int | None] = list(seeds[first : first + EPISODES_AT_ONCE])
-        env = make_envs(len(batch), autoreset_mode="Disabled")
+        env = make_envs(len(batch), autoreset_mode="Disabled", **options)
         observation, _ = env.reset(seed=batch)
-        state, terminated = None, np.zeros(len(batch), bool)
+        state, starts, terminated = None, np.ones(len(batch), bool), np.zeros(len(batch), bool)
         while not terminated.all():
-            action, state = agent.predict(observation, state, deterministic=True)
+            action, state = ask(agent, observation, state, starts, deterministic=True)
             observation, _, terminated, _, info = env.step(action)
+            starts = np.zeros(len(batch), bool)
         caught.append(info["is_success"])
     return np.concatenate(caught)
 
@@ -177,6 +187,7 @@ def score(agent: Reinforce) -> dict[str, Any]:
         for name, gaze in (("random", RandomGaze(seed=0)), ("center", center_gaze))
     }
     return {
+        "version": __version__,
         "num_episodes": len(caught),
         "catch_rate": float(caught.mean()),
         "confidence_interval_95": list(wilson_interval(int(caught.sum()), len(caught))),
@@ -230,8 +241,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _begin(command: CatchCommand, argv: list[str]) -> tuple[RunFolder, CatchConfig]:
     if command.resume is not None:
         require_resume_alone(argv)
-        run = RunFolder(command.resume, ReinforceHyperparameters.checkpoint_suffix)
-        return run, CatchConfig.from_json(read_json(run.config))
+        run = RunFolder.open(command.resume)
+        return run, read_as(CatchConfig.from_json, run.config)
     names = [field.name for field in dataclasses.fields(CatchConfig)]
     config = CatchConfig(**{name: getattr(command, name) for name in names})
     # Made first, to tell at once what is wrong with it, before anything is written.

@@ -26,6 +26,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
         return
+    if argv[0] == "--version":
+        from ram_env import __version__  # here, as the help needs no environment
+
+        print(f"recurrent-attention {__version__}")
+        return
     verb, *rest = argv
     if verb not in VERBS:
         sys.exit(_complain(f"unknown command {verb!r}; the commands are {', '.join(VERBS)}"))
@@ -57,7 +62,7 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            "`ram COMMAND --help` lists a command's options.",
+            "`ram COMMAND --help` lists a command's options, `ram --version` tells the version.",
         ]
     )
 

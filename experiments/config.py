@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import tyro
 
 from agents.hyperparameters import ALGORITHMS, Hyperparameters, ReinforceHyperparameters
-from ram_env import CLASSIFICATION_ENVIRONMENTS
+from ram_env import CLASSIFICATION_ENVIRONMENTS, __version__
+from ram_env.registration import CATCH
 from ram_env.scenes import SCENES
-from ram_env.validation import require_choice, require_integer
+from ram_env.validation import brief, require_choice, require_integer
 
 SceneName = tyro.extras.literal_type_from_choices(list(SCENES))
+Filled = TypeVar("Filled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,11 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         """Checks the id; the environment checks the rest."""
+        if self.env == CATCH:
+            raise ValueError(
+                f"env={CATCH!r} has no classes to name and no data set: it is `ram catch` that "
+                "trains on it, and experiments.catch.play that tests an agent"
+            )
         require_choice("env", self.env, CLASSIFICATION_ENVIRONMENTS)
 
     @property
@@ -96,16 +103,63 @@ class TrainConfig:
         Raises:
             ValueError: It does not describe one.
         """
-        if "updates_per_epoch" in document:
+        if is_of_catch(document):
             raise ValueError(
                 "the configuration of a run of `ram catch`: `ram catch --resume` goes on with it, "
-                "or prints its scores and draws its pictures again"
+                "or prints its scores and draws its pictures again; from Python, its RunFolder's "
+                "read_metrics and load_best work, and experiments.catch.play tests the model"
             )
-        try:
-            values = dict(document)
-            task = TaskConfig(**values.pop("task"))
-            algorithm = ALGORITHMS[values.pop("algorithm")]
-            agent = algorithm(**values.pop("agent"))
-            return cls(task=task, agent=agent, **values)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not the configuration of a run: {error}") from error
+        agent = agent_from_json(document)
+        task = fill(TaskConfig, document["task"], name="task")
+        values = {name: value for name, value in document.items() if name != "algorithm"}
+        return fill(cls, {**values, "task": task, "agent": agent}, name="the configuration")
+
+
+def is_of_catch(document: dict[str, Any]) -> bool:
+    """Returns whether it is the configuration of a run of `ram catch`, not of `ram train`."""
+    return "updates_per_epoch" in document
+
+
+def agent_from_json(document: dict[str, Any]) -> Hyperparameters:
+    """Returns the agent's hyperparameters in the configuration of a run, of `ram catch` too.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if is_of_catch(document):
+        return fill(ReinforceHyperparameters, document.get("agent"), name="agent")
+    for key in ("task", "agent", "algorithm"):
+        if key not in document:
+            raise ValueError(
+                f"the configuration has no {key!r}: a run's config.json and a preset file hold "
+                "'task' and 'agent', objects of the options that are not as by default, "
+                f"'algorithm', one of {sorted(ALGORITHMS)}, and perhaps 'epochs' and 'batch_size'; "
+                f"if it is not yours, a version other than {__version__} may have written it"
+            )
+    require_choice("algorithm", document["algorithm"], ALGORITHMS)
+    return fill(ALGORITHMS[document["algorithm"]], document["agent"], name="agent")
+
+
+def fill(kind: type[Filled], values: object, *, name: str) -> Filled:
+    """Returns a dataclass, filled from an object of JSON.
+
+    Args:
+        kind: The dataclass.
+        values: Some of its fields by name. A `"version"`, of the package that wrote them, is for
+            people alone.
+        name: What it is called in an error.
+
+    Raises:
+        ValueError: It is no object, or has a key that is not known, or a value that is not allowed.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{name}={brief(values)} is not an object of options by name")
+    values = {key: value for key, value in values.items() if key != "version"}
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise ValueError(
+                f"{name} has the key {key!r}, which version {__version__} does not know: it is "
+                "misspelt (`--help` of the command lists its options), or another version wrote it"
+            )
+    return kind(**values)

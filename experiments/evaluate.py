@@ -14,18 +14,18 @@ import tyro
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from agents.base import Agent
+from agents.base import Agent, AgentWithProbabilities, ask
 from agents.gaze import Gaze, RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import Device
 from agents.spaces import GlimpseSpaces
 from experiments.config import TaskConfig
 from experiments.run_folder import RunFolder, write_json
 from experiments.saved_agents import is_pretrained, load_best, open_run
-from ram_env import GlimpseVectorEnv
+from ram_env import GlimpseVectorEnv, __version__
 from ram_env.action_formats import NO_ANSWER
 from ram_env.datasets import official_splits
 from ram_env.episodes import Observation
-from ram_env.validation import require_integer
+from ram_env.validation import brief, require_integer
 
 EVALUATION_ENVS = 500
 MAX_CLASSES_TOLD = 20
@@ -129,8 +129,10 @@ def evaluation_env(task: TaskConfig, split: str, **options: Any) -> GlimpseVecto
     """
     if not official_splits(task.dataset):
         raise ValueError(
-            f"dataset={task.dataset!r} has no test set of its own to report on; training and "
-            "evaluation need x_train, y_train, x_test and y_test, or a folder of IDX files"
+            f"dataset={brief(task.dataset)} has no test set of its own to report on; training and "
+            "evaluation need x_train, y_train, x_test and y_test, or a folder of IDX files; what "
+            f"tests an agent on arrays is evaluate(agent, gymnasium.make_vec({task.env!r}, "
+            f"num_envs={EVALUATION_ENVS}, split='test', dataset=(images, labels)))"
         )
     mode = AutoresetMode.NEXT_STEP
     return make_env(task, split, num_envs=EVALUATION_ENVS, autoreset_mode=mode, **options)
@@ -149,12 +151,12 @@ def evaluate(
 
     Raises:
         ValueError: It is no `GlimpseVectorEnv`, or in another autoreset mode, or has other spaces
-            than those the agent was made for.
+            than those the agent was made for; or the agent is none.
     """
     _require_visitable(env)
     _require_spaces(agent, env)
     num_items, num_glimpses = len(env.task.items), env.task.num_glimpses
-    has_probabilities = hasattr(agent, "class_probabilities")
+    has_probabilities = isinstance(agent, AgentWithProbabilities)
     evaluation = Evaluation(
         labels=env.task.items.labels,
         predictions=np.full(num_items, NO_ANSWER),
@@ -216,13 +218,23 @@ def accuracy_of_means(agent: Agent, env: GlimpseVectorEnv, rollouts: int) -> flo
         ValueError: The agent has no class probabilities, or there are no rollouts.
     """
     require_integer("rollouts", rollouts, at_least=1)
+    _require_probabilities(agent, rollouts)
     total = np.zeros((len(env.task.items), env.task.num_classes))
     for rollout in range(rollouts):
         probabilities = evaluate(agent, env, seed=rollout, deterministic=False).probabilities
-        if probabilities is None:
-            raise ValueError("rollouts: the agent has no class probabilities to average")
+        assert probabilities is not None
         total += probabilities
     return float(np.mean(total.argmax(axis=1) == env.task.items.labels))
+
+
+def _require_probabilities(agent: Agent, rollouts: int) -> None:
+    """Raises a ValueError unless the agent has class probabilities to average."""
+    if not isinstance(agent, AgentWithProbabilities):
+        raise ValueError(
+            f"rollouts={rollouts} averages class probabilities, and {type(agent).__name__} has "
+            "none; those with a method class_probabilities have them: Reinforce, which is `ram "
+            "train --agent reinforce`, and yours if you write one, see agents/base.py"
+        )
 
 
 def _play(
@@ -237,19 +249,19 @@ def _play(
 ) -> None:
     """Plays one episode in each environment that is `running`, and fills in what it comes to."""
     state, starts = None, np.ones(env.num_envs, bool)
-    class_probabilities = getattr(agent, "class_probabilities", None)
     for glimpse in range(env.task.num_glimpses):
         before = (observation, state, starts)
         evaluation.locations[index[running], glimpse] = observation["location"][running]
-        action, state = agent.predict(*before, deterministic=deterministic)
+        action, state = ask(agent, *before, deterministic=deterministic)
         labels = env.task.actions.decode(action, (env.num_envs,)).label
         evaluation.answers_after[index[running], glimpse] = labels[running]
         observation, _, terminated, _, info = env.step(action)
         ended = running & terminated
         if ended.any():
             evaluation.predictions[index[ended]] = info["prediction"][ended]
-            if evaluation.probabilities is not None and class_probabilities is not None:
-                evaluation.probabilities[index[ended]] = class_probabilities(*before)[ended]
+            if evaluation.probabilities is not None and isinstance(agent, AgentWithProbabilities):
+                probabilities = agent.class_probabilities(*before)
+                evaluation.probabilities[index[ended]] = probabilities[ended]
         running, starts = running & ~terminated, np.zeros(env.num_envs, bool)
 
 
@@ -269,6 +281,7 @@ def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str,
         gazes = {}
     scripted = {name: evaluate(WithGaze(agent, gaze), env).accuracy for name, gaze in gazes.items()}
     return {
+        "version": __version__,
         "split": env.task.split,
         "num_images": len(learned.labels),
         "accuracy": learned.accuracy,
@@ -367,6 +380,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = tyro.cli(EvaluateCommand, prog="ram evaluate", args=argv)
     require_integer("rollouts", command.rollouts, at_least=1)
     run = open_run(command.run)
+    if command.rollouts > 1:  # before all that is played and written
+        _require_probabilities(load_best(run, device=command.device), command.rollouts)
     tested = evaluate_best(run, split=command.split, device=command.device)
     scores = score(*tested)
     print(describe(scores), flush=True)

@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from agents.base import Agent
+from agents.base import Agent, AgentWithProbabilities, ask
 from agents.hyperparameters import Device
 from experiments.config import TrainConfig
 from experiments.evaluate import Evaluation, Tested, evaluate_best
@@ -20,8 +20,7 @@ from experiments.pictures import draw_glimpses, draw_patches, write_episodes, wr
 from experiments.plots import plot_gaze, plot_training
 from experiments.run_folder import RUNS, RunFolder
 from experiments.saved_agents import is_pretrained, open_run
-from ram_env import GlimpseVectorEnv, load_dataset
-from ram_env.env import TaskEnv
+from ram_env import CatchEnv, GlimpseEnv, GlimpseVectorEnv, load_dataset
 
 NUM_PICTURED = 5
 NUM_ANIMATED = 3
@@ -29,7 +28,7 @@ SECONDS_PER_GLIMPSE = 0.7
 SECONDS_AT_THE_END = 2.5
 
 
-def draw_run(folder: Path, run: RunFolder, tested: Tested) -> None:
+def draw_run(folder: str | Path, run: RunFolder, tested: Tested) -> None:
     """Writes every picture of a run.
 
     Args:
@@ -37,6 +36,7 @@ def draw_run(folder: Path, run: RunFolder, tested: Tested) -> None:
         run: The run, with its metrics.
         tested: Its best model on the test split.
     """
+    folder = Path(folder)
     agent, env, evaluation = tested
     if rows := run.read_metrics():
         plot_training(rows, folder / "loss.png")
@@ -89,23 +89,35 @@ def play_frames(
 
     Args:
         env: A single environment with `render_mode="rgb_array"`.
-        agent: Who plays.
+        agent: Who plays, as in a batch of one environment.
         index: The item to play on, where there are items.
         seed: The episode's.
+
+    Raises:
+        ValueError: The agent is none, or its actions are not a batch of the environment's.
     """
-    glimpse_env = cast(TaskEnv, env.unwrapped)
+    task_env = cast(GlimpseEnv | CatchEnv, env.unwrapped)
     observation, _ = env.reset(seed=seed, options=None if index is None else {"index": index})
-    class_probabilities = getattr(agent, "class_probabilities", None)
-    state, belief, terminated = None, None, False
+    state, starts, belief, terminated = None, np.ones(1, bool), None, False
     while not terminated:
-        if class_probabilities is not None:
-            glimpse_env.belief = belief = class_probabilities(observation, state)
+        before = ({name: value[None] for name, value in observation.items()}, state, starts)
+        if isinstance(agent, AgentWithProbabilities):
+            task_env.belief = belief = agent.class_probabilities(*before)[0]
         yield cast(NDArray[np.uint8], env.render())
-        action, state = agent.predict(observation, state, deterministic=True)
-        observation, _, terminated, _, _ = env.step(action)
+        actions, state = ask(agent, *before, deterministic=True)
+        task_env.task.actions.decode(actions, (1,))  # refuses what is no batch of one
+        observation, _, terminated, _, _ = env.step(_only_one(actions))
+        starts = np.zeros(1, bool)
     if belief is not None:
-        glimpse_env.belief = belief  # what the last action came of
+        task_env.belief = belief  # what the last action came of
     yield cast(NDArray[np.uint8], env.render())
+
+
+def _only_one(actions: Any) -> Any:
+    """Returns the action in a batch of one."""
+    if isinstance(actions, dict):
+        return {name: values[0] for name, values in actions.items()}
+    return actions[0]
 
 
 def draw_gaze(path: Path, env: GlimpseVectorEnv, evaluation: Evaluation) -> None:
@@ -152,6 +164,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = open_run(command.run)
     own = RUNS / f"pretrained-{run.path.name}" if is_pretrained(command.run) else run.path
     folder = command.folder or own
+    if any(path.is_file() for path in (folder, *folder.parents)):
+        raise ValueError(f"folder={str(folder)!r} is a file; give a folder, new or not")
     draw_run(folder, run, evaluate_best(run, device=command.device))
     for path in sorted(folder.iterdir()):
         if path.suffix in (".png", ".gif"):

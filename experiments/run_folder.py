@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from agents.files import replace_atomically
 from agents.hyperparameters import Hyperparameters
-from experiments.config import TrainConfig
+from experiments.config import TrainConfig, agent_from_json
 from experiments.tables import csv_table
+from ram_env import __version__
+
+Read = TypeVar("Read")
 
 RUNS = Path("runs")
 ALWAYS_IN_METRICS = {"epoch", "timesteps", "val_accuracy"}
@@ -53,8 +56,8 @@ class RunFolder:
         tensorboard: TensorBoard's logs.
     """
 
-    def __init__(self, path: Path, checkpoint_suffix: str = "") -> None:
-        self.path = path
+    def __init__(self, path: str | Path, checkpoint_suffix: str = "") -> None:
+        self.path = path = Path(path)
         self.config = path / "config.json"
         self.metrics = path / "metrics.csv"
         self.scores = path / "scores.json"
@@ -63,13 +66,13 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
 
     @classmethod
-    def create(cls, path: Path | None, *, name: str, config: Configuration) -> RunFolder:
+    def create(cls, path: str | Path | None, *, name: str, config: Configuration) -> RunFolder:
         """Makes the folder of a new run.
 
         Args:
             path: The folder; None makes one in `runs/` of the name and the time.
             name: What the run is called.
-            config: Written to `config.json`.
+            config: Written to `config.json`, with the package's version.
 
         Raises:
             ValueError: The folder holds a run, or something else, already.
@@ -78,16 +81,25 @@ class RunFolder:
         run = cls(path, config.agent.checkpoint_suffix)
         run.require_unused()
         run.path.mkdir(parents=True, exist_ok=True)
-        write_json(run.config, config.to_json())
+        write_json(run.config, {"version": __version__, **config.to_json()})
         return run
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
-        """Returns the folder of a run; a ValueError if there is none, or its config is damaged."""
+    def open(cls, path: str | Path) -> RunFolder:
+        """Returns the folder of a run, of `ram catch` too.
+
+        Raises:
+            ValueError: There is none, or its configuration is damaged.
+        """
         run = cls(path)
+        if run.path.is_file() and run.path.name == run.config.name:
+            raise ValueError(
+                f"{path} is a file; give the run's folder, {run.path.parent}, or, for a new run "
+                f"that is configured like it, ram train --preset {path}"
+            )
         if not run.config.is_file():
             raise ValueError(f"{path} is not the folder of a run: it has no {run.config.name}")
-        return cls(path, run.read_config().agent.checkpoint_suffix)
+        return cls(path, run.read_agent().checkpoint_suffix)
 
     def require_unused(self) -> None:
         """Raises a ValueError if the folder holds a run, or something else, already."""
@@ -98,8 +110,12 @@ class RunFolder:
             )
 
     def read_config(self) -> TrainConfig:
-        """Returns the run's configuration; a ValueError if the file does not hold one."""
+        """Returns the configuration of a run of `ram train`; a ValueError if there is none."""
         return read_train_config(self.config)
+
+    def read_agent(self) -> Hyperparameters:
+        """Returns the agent's part of a run's configuration; a ValueError if there is none."""
+        return read_as(agent_from_json, self.config)
 
     def read_metrics(self) -> list[dict[str, float]]:
         """Returns the rows of `metrics.csv`, none before the first epoch.
@@ -153,9 +169,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_train_config(path: Path) -> TrainConfig:
     """Returns the configuration in a file; a ValueError names the file that holds none."""
+    return read_as(TrainConfig.from_json, path)
+
+
+def read_as(parse: Callable[[dict[str, Any]], Read], path: Path) -> Read:
+    """Returns what is made of the object in a JSON file; a ValueError names the file."""
     document = read_json(path)
     try:
-        return TrainConfig.from_json(document)
+        return parse(document)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -19,20 +19,24 @@ def pretrained_names() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
 
 
-def is_pretrained(run: str) -> bool:
+def is_pretrained(run: str | Path) -> bool:
     """Returns whether a run, as it is named on the command line, came with the package."""
-    return run.startswith(PREFIX)
+    return str(run).startswith(PREFIX)
 
 
-def open_run(run: str) -> RunFolder:
+def open_run(run: str | Path) -> RunFolder:
     """Returns a run folder by its path, or by `pretrained:NAME` one that came with the package.
 
     Raises:
         ValueError: There is no such folder or name; the message lists the names there are.
     """
     if not is_pretrained(run):
-        return RunFolder.open(Path(run))
-    name = run.removeprefix(PREFIX)
+        if str(run) in pretrained_names() and not Path(run).exists():
+            raise ValueError(
+                f"there is no folder {run}; the model that came with the package is {PREFIX}{run}"
+            )
+        return RunFolder.open(run)
+    name = str(run).removeprefix(PREFIX)
     require_choice("pretrained", name, pretrained_names())
     return RunFolder.open(PRETRAINED / name)
 
@@ -41,13 +45,13 @@ def load_best(run: RunFolder, *, device: Device | None = None) -> Agent:
     """Returns the best model of a run, for `predict`.
 
     Args:
-        run: The run.
+        run: The run, of `ram catch` too.
         device: Where it is to run; None: as the run was configured.
 
     Raises:
         ValueError: There is no such model yet, or it is damaged.
     """
-    agent = run.read_config().agent
+    agent = run.read_agent()
     device = device or agent.device
     if agent.algorithm == "reinforce":
         return Reinforce.load(run.best, device=device)

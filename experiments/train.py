@@ -217,8 +217,18 @@ def _defaults(argv: list[str]) -> TrainCommand:
     env = _option(argv, "--env")
     own = [name for name, preset in PRESETS.items() if preset.task.env == env]
     name = _option(argv, "--preset") or next(iter(own), DEFAULT_PRESET)
+    _require_no_folder(name)
     config = find_preset(name, _option(argv, "--agent"))
     return TrainCommand(**vars(config), preset=name, algorithm=config.agent.algorithm)
+
+
+def _require_no_folder(preset: str) -> None:
+    config = RunFolder(preset).config
+    if preset not in PRESETS and config.is_file():
+        raise ValueError(
+            f"preset={preset!r} is the folder of a run: --preset {config} begins a new one that is "
+            f"configured like it, --resume {preset} goes on with it"
+        )
 
 
 def _option(argv: list[str], option: str) -> str | None:

@@ -1,5 +1,7 @@
 """Hard visual attention as a Gymnasium environment. Importing this registers the ids."""
 
+from importlib.metadata import PackageNotFoundError, version
+
 from ram_env.catch import CatchEnv, CatchTask, CatchVectorEnv
 from ram_env.datasets import Dataset, load_dataset, official_splits
 from ram_env.distortion import Distortion
@@ -40,5 +42,10 @@ __all__ = [
     "load_dataset",
     "official_splits",
 ]
+
+try:
+    __version__ = version("recurrent-attention")
+except PackageNotFoundError:  # a checkout on the path that is not installed
+    __version__ = "unknown"
 
 register_environments()

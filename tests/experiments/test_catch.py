@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from PIL import Image
 
 from experiments.catch import TEST_SEEDS, VAL_SEEDS, CatchConfig, main, make_envs, play
+from experiments.config import TaskConfig
 from experiments.run_folder import read_json
+from experiments.saved_agents import load_best, open_run
+from ram_env import __version__
 
 TINY = [
     *("--epochs", "2", "--updates-per-epoch", "1", "--batch-size", "8"),
@@ -28,7 +32,7 @@ class Tracker:
 
         monkeypatch.setattr("experiments.catch.make_envs", remember)
 
-    def predict(self, observation: dict, state: object, **_: object) -> tuple[dict, object]:
+    def predict(self, observation: dict, state: object, *_: object, **__: object) -> tuple:
         episodes = self.env._episodes
         move = np.sign(episodes.ball_column - episodes.paddle).clip(-1, 1) + 1
         return {"location": observation["location"], "move": move}, state
@@ -37,9 +41,19 @@ class Tracker:
 class Idler:
     """Does nothing."""
 
-    def predict(self, observation: dict, state: object, **_: object) -> tuple[dict, object]:
+    def predict(self, observation: dict, state: object, *_: object, **__: object) -> tuple:
         location = observation["location"]
         return {"location": location, "move": np.ones(len(location), int)}, state
+
+
+class IdlerOnAGrid:
+    """Does nothing either, and says so by column, row and move, as SB3's agents do."""
+
+    def __init__(self, *counts: int) -> None:
+        self.action_space = spaces.MultiDiscrete(counts)
+
+    def predict(self, observation: dict, state: object, *_: object, **__: object) -> tuple:
+        return np.tile([4, 4, 1], (len(observation["location"]), 1)), state
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,9 +90,28 @@ def test_an_episode_does_not_depend_on_which_others_are_played() -> None:
     assert [bool(play(Idler(), [seed])[0]) for seed in range(100, 110)] == together[:10].tolist()
 
 
+def test_a_player_has_the_action_format_of_its_action_space() -> None:
+    assert play(IdlerOnAGrid(5, 5, 3), range(99)).tolist() == play(Idler(), range(99)).tolist()
+    with pytest.raises(ValueError, match=r"MultiDiscrete\(\[5, 5, 10\]\).*one of 3 classes"):
+        play(IdlerOnAGrid(5, 5, 10), [0])
+    with pytest.raises(ValueError, match=r"action holds 4; allowed: 0\.\.3 x 0\.\.3 x 0\.\.2"):
+        play(IdlerOnAGrid(4, 4, 3), [0])
+
+
+def test_a_player_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match="agent=None has no method predict"):
+        play(None, [0])
+
+
+def test_what_trains_on_catch_and_what_tests_there_is_told() -> None:
+    with pytest.raises(ValueError, match=r"Catch-v0.*`ram catch`.*experiments\.catch\.play"):
+        TaskConfig(env="ram_env/Catch-v0")
+
+
 def test_a_run_writes_its_folder(finished_run: Path) -> None:
     scores = json.loads((finished_run / "scores.json").read_text())
     low, high = scores["confidence_interval_95"]
+    assert scores["version"] == __version__
     assert scores["num_episodes"] == 200
     assert low < scores["catch_rate"] < high
     assert scores["catch_rate_by_gaze"].keys() == {"own", "random", "center"}
@@ -91,6 +124,44 @@ def test_a_run_writes_its_folder(finished_run: Path) -> None:
 def test_a_configuration_comes_back_from_its_file(finished_run: Path) -> None:
     config = CatchConfig.from_json(read_json(finished_run / "config.json"))
     assert (config.epochs, config.batch_size, config.agent.hidden_size) == (2, 8, 8)
+
+
+def test_a_run_is_read_as_others_are(finished_run: Path) -> None:
+    run = open_run(finished_run)
+    assert [row["epoch"] for row in run.read_metrics()] == [1, 2]
+    scores = read_json(run.scores)
+    assert play(load_best(run), TEST_SEEDS[:200]).mean() == scores["catch_rate"]
+    with pytest.raises(
+        ValueError, match=r"config\.json: .*`ram catch`.*read_metrics and load_best"
+    ):
+        run.read_config()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"agent": {"dropout": 0.5}},
+            r"config\.json: agent has the key 'dropout', .* another version",
+        ),
+        (
+            {"patience": 3},
+            r"config\.json: the configuration has the key 'patience', .* another version",
+        ),
+    ],
+)
+def test_the_configuration_of_another_version_is_named(
+    tmp_path: Path, changes: dict, message: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CatchConfig().to_json() | changes))
+    with pytest.raises(ValueError, match=message):
+        main(["--resume", str(tmp_path)])
+
+
+def test_a_run_of_train_is_none_of_catch(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"task": {}, "agent": {}, "algorithm": "reinforce"}')
+    with pytest.raises(ValueError, match=r"config\.json: .* `ram train --resume` goes on"):
+        main(["--resume", str(tmp_path)])
 
 
 def test_a_run_that_is_resumed_is_as_if_it_had_not_been_stopped(

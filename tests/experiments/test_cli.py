@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from experiments.cli import VERBS, main
+from ram_env import __version__
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +23,13 @@ def test_help_imports_no_torch() -> None:
         "assert not {'torch', 'matplotlib', 'gymnasium'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out == f"recurrent-attention {__version__}\n"
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert (project["name"], project["version"]) == ("recurrent-attention", __version__)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -11,18 +11,22 @@ import numpy as np
 import pytest
 from gymnasium.vector import VectorWrapper
 
+from agents.hyperparameters import RecurrentPPOHyperparameters
 from agents.reinforce import Reinforce
+from experiments.config import TaskConfig, TrainConfig
 from experiments.evaluate import (
     Evaluation,
     accuracy_of_means,
     describe,
     evaluate,
+    evaluation_env,
     score,
     wilson_interval,
 )
 from experiments.evaluate import main as evaluate_main
+from experiments.run_folder import RunFolder
 from experiments.train import main as train_main
-from ram_env import GlimpseVectorEnv
+from ram_env import GlimpseVectorEnv, __version__
 
 NUM_ITEMS = 10
 
@@ -160,6 +164,7 @@ def test_an_environment_with_other_classes_is_refused() -> None:
 def test_scores_are_strict_json_and_readable() -> None:
     env = make_env(4)
     scores = score(Oracle(), env, evaluate(Oracle(), env))
+    assert scores["version"] == __version__
     text = describe(json.loads(json.dumps(scores, allow_nan=False)))
     assert "test accuracy: 100.00% of 10 images" in text
     assert "confusion" in text
@@ -250,9 +255,61 @@ def test_a_mean_of_no_episodes_is_refused() -> None:
         accuracy_of_means(Hesitant(), make_env(num_envs=NUM_ITEMS), rollouts=0)
 
 
-def test_who_has_no_probabilities_has_no_mean_of_them() -> None:
-    with pytest.raises(ValueError, match="no class probabilities"):
-        accuracy_of_means(Sampled(), make_env(num_envs=NUM_ITEMS), rollouts=2)
+def test_who_has_no_probabilities_has_no_mean_of_them_and_plays_nothing() -> None:
+    class Untouched(Sampled):
+        def predict(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("it is asked for an action")
+
+    with pytest.raises(ValueError, match=r"rollouts=2 .* Untouched has none; .*Reinforce"):
+        accuracy_of_means(Untouched(), make_env(num_envs=NUM_ITEMS), rollouts=2)
+
+
+def test_ram_evaluate_refuses_rollouts_before_anything_is_played_or_written(
+    tiny_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sb3_contrib")
+    from experiments.recurrent_ppo_trainer import RecurrentPPOTrainer
+
+    agent = RecurrentPPOHyperparameters(
+        n_steps=3, n_minibatches=1, grid_size=3, lstm_hidden_size=4, image_hidden_size=4
+    )
+    task = TaskConfig(dataset=str(tiny_npz), num_glimpses=3, patch_size=4)
+    config = TrainConfig(task=task, agent=agent, batch_size=5)
+    run = RunFolder.create(tmp_path / "run", name="run", config=config)
+    RecurrentPPOTrainer.start(run, config).write_model(run.best)
+    with pytest.raises(ValueError, match=r"rollouts=3 .* RecurrentPPO has none"):
+        evaluate_main([str(run.path), "--rollouts", "3"])
+    assert capsys.readouterr().out == ""
+    assert not run.scores.exists()
+
+
+def test_an_agent_that_returns_no_state_is_told_what_predict_must_return() -> None:
+    class ActionsAlone(Oracle):
+        def predict(self, *arguments: Any, **keywords: Any) -> Any:
+            return super().predict(*arguments, **keywords)[0]
+
+    with pytest.raises(
+        ValueError, match=r"must return \(actions, state\).*ActionsAlone returned {'"
+    ):
+        evaluate(ActionsAlone(), make_env(4))
+
+
+def test_what_is_no_agent_is_named() -> None:
+    with pytest.raises(ValueError, match=r"agent=None has no method predict\(observation, state"):
+        evaluate(None, make_env(4))  # type: ignore[arg-type]
+
+
+def test_an_agent_is_tested_on_arrays_as_the_error_says() -> None:
+    images, labels = np.zeros((9, 8, 8), np.uint8), np.arange(9) % 3
+    task = TaskConfig(env="ram_env/MNIST-v0", dataset=(images, labels))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no test set of its own") as error:
+        evaluation_env(task, "test")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 600
+    told = str(error.value).partition("arrays is ")[2]
+    names = {"evaluate": evaluate, "gymnasium": gym, "agent": Oracle()}
+    evaluation = eval(told, {**names, "images": images, "labels": labels})
+    assert evaluation.labels.tolist() == labels.tolist()
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from agents.gaze import RasterGaze
-from experiments.config import TaskConfig
+from experiments.config import TaskConfig, TrainConfig
+from experiments.evaluate import Tested as Played
 from experiments.evaluate import evaluate, evaluation_env
 from experiments.pictures import draw_glimpses, draw_patches
-from experiments.render import draw_first_images, play_frames
+from experiments.render import draw_first_images, draw_run, main, play_frames
+from experiments.run_folder import RunFolder
 from ram_env import GlimpseVectorEnv
 from ram_env.env import TaskEnv
 
@@ -79,14 +81,23 @@ def test_the_last_glimpse_of_an_early_answer_stays(tmp_path: Path, task: TaskCon
 
 
 class SurerAndSurer:
-    """Stays where it is, on Catch, and is surer of that with every glimpse."""
+    """Stays where it is, on Catch, and is surer of that with every glimpse; of batches alone."""
 
-    def predict(self, observation: Any, state: Any = None, **_: Any) -> Any:
-        return {"location": np.zeros(2, np.float32), "move": 1}, (state or 0) + 1
+    def __init__(self) -> None:
+        self.action: Any = {"location": np.zeros((1, 2), np.float32), "move": np.ones(1, int)}
 
-    def class_probabilities(self, observation: Any, state: Any = None) -> Any:
-        doubt = 1 / (3 + (state or 0))
-        return np.array([doubt, 1 - 2 * doubt, doubt])
+    def predict(
+        self, observation: Any, state: Any, episode_start: Any, deterministic: bool = False
+    ) -> Any:
+        assert observation["glimpse"].shape == (1, 3, 2, 2)
+        assert observation["location"].shape == (1, 2)
+        assert deterministic
+        return self.action, np.where(episode_start, 0, state) + 1
+
+    def class_probabilities(self, observation: Any, state: Any, episode_start: Any) -> Any:
+        assert observation["glimpse"].shape == (1, 3, 2, 2)
+        doubt = 1 / (3 + np.where(episode_start, 0, state).astype(int))
+        return np.stack([doubt, 1 - 2 * doubt, doubt], axis=1)
 
 
 def test_the_last_frame_shows_what_the_last_action_came_of() -> None:
@@ -95,3 +106,49 @@ def test_the_last_frame_shows_what_the_last_action_came_of() -> None:
         cast(TaskEnv, env.unwrapped).belief[1].item() for _ in play_frames(env, SurerAndSurer())
     ]
     np.testing.assert_allclose(beliefs, [1 / 3, 2 / 4, 3 / 5, 3 / 5])
+
+
+@pytest.mark.parametrize(
+    ("action_format", "action"),
+    [
+        ("dict", {"location": np.full((1, 2), 0.5, np.float32), "label": np.array([2])}),
+        ("multi_discrete", np.array([[2, 2, 2]])),
+        ("discrete", np.array([9 + 2])),
+    ],
+)
+def test_an_agent_that_takes_batches_alone_is_animated_with_every_kind_of_action(
+    task: TaskConfig, action_format: str, action: Any
+) -> None:
+    class OfBatches:
+        def predict(self, observation: Any, *_: Any, **__: Any) -> Any:
+            assert observation["location"].shape == (1, 2)
+            return action, None
+
+    options = {**task.options, "action_format": action_format, "grid_size": 3}
+    env = gym.make(task.env, split="test", render_mode="rgb_array", **options)
+    frames = list(play_frames(env, OfBatches(), index=0))
+    assert len(frames) == 1 + (1 if action_format == "discrete" else NUM_GLIMPSES)
+
+
+def test_an_agent_whose_actions_are_no_batch_is_told_what_is_expected() -> None:
+    agent = SurerAndSurer()
+    agent.action = {"location": np.zeros(2, np.float32), "move": 1}
+    env = gym.make("ram_env/Catch-v0", screen_size=4, patch_size=2, render_mode="rgb_array")
+    with pytest.raises(ValueError, match=r"action\['location'\].*shape \(2,\).* \(1, 2\)"):
+        list(play_frames(env, agent))
+
+
+def test_a_folder_that_is_a_file_is_refused_before_anything_is_played(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "pictures"):
+        with pytest.raises(ValueError, match=r"folder='.*file.*' is a file; give a folder"):
+            main(["pretrained:paper-28", "--folder", str(folder)])
+
+
+def test_the_pictures_of_a_run_go_into_a_folder_by_its_name(
+    tiny_config: TrainConfig, task: TaskConfig, tmp_path: Path
+) -> None:
+    env = evaluation_env(task, "test")
+    run = RunFolder.create(str(tmp_path / "run"), name="run", config=tiny_config)
+    draw_run(str(tmp_path / "pictures"), run, Played(Corners(), env, evaluate(Corners(), env)))
+    assert {"episode.gif", "gaze.png"} <= {path.name for path in (tmp_path / "pictures").iterdir()}

@@ -12,7 +12,10 @@ from PIL import Image
 from experiments.evaluate import main as evaluate_main
 from experiments.presets import PRESETS
 from experiments.render import main as render_main
+from experiments.run_folder import RunFolder
 from experiments.saved_agents import PRETRAINED, open_run, pretrained_names
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
@@ -20,9 +23,31 @@ def test_an_unknown_name_is_answered_with_those_there_are() -> None:
         open_run("pretrained:paper-29")
 
 
-def test_a_path_is_a_path(tmp_path: Path) -> None:
+def test_a_name_without_its_prefix_is_answered_with_it() -> None:
+    with pytest.raises(ValueError, match=r"no folder paper-28; .* is pretrained:paper-28"):
+        open_run("paper-28")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_is_a_path(tmp_path: Path, kind: type) -> None:
     with pytest.raises(ValueError, match="not the folder of a run"):
-        open_run(str(tmp_path / "pretrained"))
+        open_run(kind(tmp_path / "pretrained"))
+    path = PRETRAINED / "paper-28"
+    found = open_run(kind(path))
+    assert found.path == RunFolder.open(kind(path)).path == path
+    assert found.read_metrics()[-1]["epoch"] == 80
+
+
+def test_a_run_is_read_from_python_as_the_documentation_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (REPOSITORY / "docs" / "plugging_in.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (snippet,) = (part for part in snippets if "open_run" in part)
+    exec(snippet, {})
+    figures = capsys.readouterr().out.splitlines()
+    assert figures[0] == "ram_env/MNIST-v0 80"
+    assert figures[-1].startswith("0.99")
 
 
 @pytest.mark.parametrize("name", pretrained_names())

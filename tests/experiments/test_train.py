@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from experiments.catch import CatchConfig
 from experiments.config import TaskConfig, TrainConfig
 from experiments.presets import PRESETS, find_preset
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, read_json, write_json
 from experiments.train import TrainCommand, _defaults, main
 
 NUM_GLIMPSES = 3
@@ -88,6 +89,12 @@ def test_the_configuration_is_kept(finished_run: Path, tiny_npz: Path) -> None:
     assert config.agent.hidden_size == 16
 
 
+def test_the_version_that_wrote_a_run_is_kept_and_changes_nothing(finished_run: Path) -> None:
+    document = read_json(finished_run / "config.json")
+    assert document.pop("version") == read_json(finished_run / "scores.json")["version"]
+    assert TrainConfig.from_json(document | {"version": "0.0.1"}) == TrainConfig.from_json(document)
+
+
 def test_results_go_to_stdout_and_progress_to_stderr(
     tiny_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +151,20 @@ def test_killed_and_resumed_is_as_if_never_killed(
     main(["--resume", str(run)])
     for name in ("metrics.csv", "scores.json", "checkpoints/best.safetensors"):
         assert (run / name).read_bytes() == (finished_run / name).read_bytes(), name
+
+
+def test_it_does_not_go_on_under_another_configuration(finished_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    document = json.loads((run / "config.json").read_text())
+    document["agent"]["hidden_size"] *= 2
+    document["epochs"] += 1
+    (run / "config.json").write_text(json.dumps(document))
+    message = (
+        rf"has learned with hidden_size={document['agent']['hidden_size'] // 2}, .*put that back"
+    )
+    with pytest.raises(ValueError, match=message):
+        main(["--resume", str(run)])
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -251,10 +272,41 @@ def test_a_run_of_catch_is_none_of_train() -> None:
         TrainConfig.from_json(CatchConfig().to_json())
 
 
-def test_a_preset_file_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "mine.json").write_text('{"epochs": 3}')
-    with pytest.raises(ValueError, match=r"mine\.json: not the configuration of a run: 'task'"):
-        find_preset(str(tmp_path / "mine.json"))
+WHOLE: dict[str, Any] = {"task": {}, "agent": {}, "algorithm": "reinforce"}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            {"epochs": 3},
+            r"the configuration has no 'task': .* a preset file hold 'task' and 'agent'.*version",
+        ),
+        (
+            {"task": {}, "agent": {}},
+            r"the configuration has no 'algorithm': .*one of \['recurrent_ppo', 'reinf",
+        ),
+        (WHOLE | {"algorithm": "dqn"}, r"algorithm='dqn' is not one of \['recurrent_ppo', 'reinf"),
+        (WHOLE | {"agent": {"dropout": 0.5}}, r"agent has the key 'dropout', .* another version"),
+        (WHOLE | {"task": {"colour": "grey"}}, r"task has the key 'colour', .* another version"),
+        (WHOLE | {"patience": 3}, r"the configuration has the key 'patience', .* another version"),
+        (WHOLE | {"task": "mnist"}, r"task='mnist' is not an object"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named_with_what_it_must_hold(
+    document: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    write_json(file, document)
+    with pytest.raises(ValueError, match=rf"config\.json: {message}"):
+        find_preset(str(file))
+    with pytest.raises(ValueError, match=rf"config\.json: {message}"):
+        RunFolder.open(tmp_path).read_config()
+
+
+def test_a_preset_file_may_hold_only_what_is_not_as_by_default(tmp_path: Path) -> None:
+    write_json(tmp_path / "mine.json", WHOLE | {"epochs": 3})
+    assert find_preset(str(tmp_path / "mine.json")) == TrainConfig(epochs=3)
 
 
 def test_training_images_of_another_size_than_the_tested_are_refused(
@@ -299,6 +351,17 @@ def test_data_without_a_test_set_is_refused(tmp_path: Path) -> None:
 def test_resume_takes_no_other_option(finished_run: Path) -> None:
     with pytest.raises(ValueError, match="alone"):
         main(["--resume", str(finished_run), "--epochs", "9"])
+
+
+def test_a_run_is_resumed_by_its_folder_and_is_a_preset_by_its_file(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    file = finished_run / "config.json"
+    with pytest.raises(ValueError, match=rf"run's folder, {finished_run}, .*--preset {file}$"):
+        main(["--resume", str(file)])
+    with pytest.raises(ValueError, match=rf"--preset {file} begins .*, --resume {finished_run} go"):
+        main(["--preset", str(finished_run), "--run-dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
 
 
 def test_resume_of_what_is_no_run_is_refused(tmp_path: Path) -> None:
