@@ -76,6 +76,9 @@ ROAMING_AGENT = replace(
     location_learning_rate=0.1,
 )
 
+# Among clutter there is more to be told apart, and to be learned by heart.
+CLUTTER_AGENT = replace(ROAMING_AGENT, patches="convolutions", what_where="film", weight_decay=0.05)
+
 PRESETS: dict[str, TrainConfig] = {
     "fglab": TrainConfig(
         task=TaskConfig(env="ram_env/FoveatedMNIST-v0", train_scene="shifted"),
@@ -97,15 +100,13 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "paper-cluttered": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST-v0", train_scene="distorted-cluttered"),
-        agent=ROAMING_AGENT,
-        epochs=300,
+        agent=CLUTTER_AGENT,
+        epochs=150,
     ),
     "paper-cluttered-100": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST100-v0", train_scene="distorted-cluttered-100"),
-        agent=replace(  # the same in pixels; convolutions, as there is that much to be told apart
-            ROAMING_AGENT,
-            patches="convolutions",
-            what_where="film",
+        agent=replace(  # the same in pixels
+            CLUTTER_AGENT,
             raster=circle(radius=0.12, count=7),
             location_std=0.06,
             final_location_std=0.02,
