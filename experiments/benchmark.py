@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,7 +155,7 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     result = {
         "config": cell.config.to_json(),
         "code": _digest(source_of(cell.agent)),
-        "data": _digest_of_data(cell),
+        "data": _digest(_data_of(cell)),
         "accuracy": evaluation.accuracy,
         "num_images": len(evaluation.labels),
         "accuracy_after_glimpses": evaluation.accuracy_after_glimpses,
@@ -181,10 +181,10 @@ def _digest(path: Path | None) -> str | None:
     return digest.hexdigest()
 
 
-def _digest_of_data(cell: Cell) -> str | None:
-    """Returns what changes with a cell's data set; None if it is the embedded one."""
+def _data_of(cell: Cell) -> Path | None:
+    """Returns where a cell's data set is; None if it is the embedded one."""
     dataset = cell.config.task.dataset
-    return None if dataset == TaskConfig.dataset else _digest(Path(dataset))
+    return None if dataset == TaskConfig.dataset else Path(dataset)
 
 
 class Benchmark:
@@ -203,6 +203,7 @@ class Benchmark:
         self.folder = folder
         self.cells = list(cells)
         self.failed: list[Cell] = []
+        self._digest = cache(_digest)  # data may be large, and results are asked for often
         self._left = [cell for cell in self.cells if self.result_of(cell) is None]
 
     def folder_of(self, cell: Cell) -> Path:
@@ -227,12 +228,12 @@ class Benchmark:
                 f"{path.parent} is of another configuration than {cell}; give another --folder, or "
                 "remove it"
             )
-        if result.get("data", data := _digest_of_data(cell)) != data:
+        if result.get("data", data := self._digest(_data_of(cell))) != data:
             raise ValueError(
                 f"{path.parent} is of other data: {cell.config.task.dataset} has changed since; "
                 "give another --folder, or remove it"
             )
-        code = _digest(source_of(cell.agent))
+        code = self._digest(source_of(cell.agent))
         return result if result.get("code", code) == code else None
 
     def plan(self) -> str:
