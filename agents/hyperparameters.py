@@ -42,8 +42,8 @@ class ReinforceHyperparameters:
 
     patches: Patches = "pixels"
     """What of the patches enters the layer that takes in what is seen: their pixels, as in the
-    paper, or what two convolutions make of them (32 filters of 4x4 with a stride of 2, 64 of 3x3;
-    patches of 8x8 at least)."""
+    paper, or what two convolutions make of them (32 filters of 4x4 with a stride of 2, 64 of
+    3x3)."""
     glimpse_hidden_size: int = 128
     """Units of the layer that takes in what is seen."""
     location_hidden_size: int = 128

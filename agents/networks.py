@@ -29,35 +29,31 @@ class PatchPixels(nn.Flatten):
 class PatchConvolutions(nn.Module):
     """Two convolutions over the patches, `(B, size)`, with the scales (and colours) as channels.
 
-    A stroke is learned once, wherever in a patch it is. Patches of an odd size get a black row and
-    a black column, so that the stride leaves out none of theirs.
-
-    Raises:
-        ValueError: The patches are smaller than 8x8.
+    A stroke is learned once, wherever in a patch it is. A patch that is smaller than 12x12 gets a
+    black border up to that size, so that there are at least 3x3 places left to look at; one of an
+    odd size gets a row and a column, so that the stride leaves out none of its own.
     """
 
     FILTERS = (32, 64)
+    SMALLEST = 12
 
     def __init__(self, glimpse_shape: tuple[int, ...]) -> None:
         super().__init__()
         num_scales, patch_size, _, *colours = glimpse_shape
-        if patch_size < 8:
-            raise ValueError(
-                f"patches='convolutions' needs patches of at least 8x8, and patch_size={patch_size}"
-                "; give a larger one, or patches='pixels'"
-            )
         first, second = self.FILTERS
         self.first = nn.Conv2d(math.prod([num_scales, *colours]), first, kernel_size=4, stride=2)
         self.second = nn.Conv2d(first, second, kernel_size=3)
-        self.padding = patch_size % 2
-        self.size = second * ((patch_size + self.padding - 4) // 2 - 1) ** 2
+        whole_size = max(patch_size + patch_size % 2, self.SMALLEST)
+        before = (whole_size - patch_size) // 2
+        after = whole_size - patch_size - before
+        self.border = (before, after, before, after)
+        self.size = second * ((whole_size - 4) // 2 - 1) ** 2
 
     def forward(self, glimpse: Tensor) -> Tensor:
         """Returns `(B, size)` of glimpses `(B, num_scales, patch, patch[, channels])`."""
         if glimpse.ndim == 5:
             glimpse = glimpse.movedim(-1, 2).flatten(1, 2)
-        whole = pad(glimpse, (0, self.padding, 0, self.padding))
-        maps = torch.relu(self.second(torch.relu(self.first(whole))))
+        maps = torch.relu(self.second(torch.relu(self.first(pad(glimpse, self.border)))))
         return maps.flatten(1)
 
 
@@ -89,7 +85,7 @@ class GlimpseNetwork(nn.Module):
         white_level: What glimpses in [0, 1] are multiplied by.
 
     Raises:
-        ValueError: There are no such `patches` or `what_where`, or the patches are too small.
+        ValueError: There are no such `patches` or `what_where`.
     """
 
     octaves: Tensor

@@ -94,7 +94,7 @@ def test_film_begins_as_the_sum_and_scales_it_by_what_where_says() -> None:
     torch.testing.assert_close(film(glimpse, location), expected)
 
 
-@pytest.mark.parametrize("patch_size", range(8, 14))
+@pytest.mark.parametrize("patch_size", [1, 2, *range(7, 15)])
 def test_convolutions_see_every_pixel(patch_size: int) -> None:
     torch.manual_seed(0)
     convolutions = PatchConvolutions((1, patch_size, patch_size))
@@ -131,12 +131,13 @@ def test_a_stroke_that_moves_by_the_stride_is_the_same_stroke_elsewhere() -> Non
     torch.testing.assert_close(here[..., :2], there[..., 1:])
 
 
-def test_patches_that_are_too_small_for_the_convolutions_are_refused() -> None:
-    assert PatchConvolutions((1, 8, 8)).size == 64
-    with pytest.raises(
-        ValueError, match="at least 8x8, and patch_size=7; give a larger one, or patches='pixels'"
-    ):
-        PatchConvolutions((1, 7, 7))
+def test_a_small_patch_is_in_the_middle_of_12x12_that_are_black_around_it() -> None:
+    small, large = PatchConvolutions((1, 8, 8)), PatchConvolutions((1, 12, 12))
+    small.load_state_dict(large.state_dict())
+    glimpse, framed = torch.rand(5, 1, 8, 8), torch.zeros(5, 1, 12, 12)
+    framed[:, :, 2:10, 2:10] = glimpse
+    torch.testing.assert_close(small(glimpse), large(framed))
+    assert PatchConvolutions((1, 7, 7)).border == (2, 3, 2, 3)
 
 
 def test_the_relu_core_begins_by_adding_up() -> None:

@@ -309,19 +309,19 @@ def test_every_hyperparameter_has_another_value() -> None:
 
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
-def test_every_hyperparameter_makes_a_difference(wide_env: GlimpseVectorEnv, name: str) -> None:
+def test_every_hyperparameter_makes_a_difference(tiny_env: GlimpseVectorEnv, name: str) -> None:
     value, needed = OTHER_VALUES[name]
     learned = []
     for options in (needed, {**needed, name: value}):
-        agent = Reinforce(wide_env, **{**SMALL, **options})
+        agent = Reinforce(tiny_env, **{**SMALL, **options})
         agent.learn(2 * 12, schedule_timesteps=2 * 12)
         learned.append(torch.cat([p.detach().flatten() for p in agent.acting_network.parameters()]))
     assert not torch.equal(*learned)
 
 
 @pytest.mark.parametrize("name", ["patches", "core", "location_frequencies", "what_where"])
-def test_no_weights_are_idle(wide_env: GlimpseVectorEnv, name: str) -> None:
-    agent = Reinforce(wide_env, **{**SMALL, name: OTHER_VALUES[name][0]})
+def test_no_weights_are_idle(tiny_env: GlimpseVectorEnv, name: str) -> None:
+    agent = Reinforce(tiny_env, **{**SMALL, name: OTHER_VALUES[name][0]})
     before = {key: value.detach().clone() for key, value in agent.network.named_parameters()}
     agent.learn(2 * 12)
     learned = dict(agent.network.named_parameters())
@@ -912,7 +912,7 @@ def test_a_model_alone_is_no_training_state(tiny_env: GlimpseVectorEnv, tmp_path
         {"agent": "recurrent_ppo"},
         {"choice": "guess"},
         {"hyperparameters": {"core": "gru"}},
-        {"hyperparameters": {"patches": "convolutions"}},  # of glimpses of 2x2
+        {"hyperparameters": {"patches": "convolutions"}},  # the weights are of pixels
         {"hyperparameters": {"hidden_size": 9}},  # the weights are of 8
     ],
     ids=str,
