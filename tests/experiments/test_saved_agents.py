@@ -35,7 +35,7 @@ def test_a_path_is_a_path(tmp_path: Path, kind: type) -> None:
     path = PRETRAINED / "paper-28"
     found = open_run(kind(path))
     assert found.path == RunFolder.open(kind(path)).path == path
-    assert found.read_metrics()[-1]["epoch"] == 80
+    assert found.read_metrics()[-1]["epoch"] == PRESETS["paper-28"].epochs
 
 
 def test_a_run_is_read_from_python_as_the_documentation_shows(
@@ -46,7 +46,7 @@ def test_a_run_is_read_from_python_as_the_documentation_shows(
     (snippet,) = (part for part in snippets if "open_run" in part)
     exec(snippet, {})
     figures = capsys.readouterr().out.splitlines()
-    assert figures[0] == "ram_env/MNIST-v0 80"
+    assert figures[0] == f"ram_env/MNIST-v0 {PRESETS['paper-28'].epochs}"
     assert figures[-1].startswith("0.99")
 
 
