@@ -101,9 +101,8 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "paper-translated": TrainConfig(
         task=TaskConfig(env="ram_env/TranslatedMNIST-v0", train_scene="distorted-translated"),
-        agent=replace(
-            ROAMING_AGENT, patches="pixels", what_where="sum"
-        ),  # its figures are of these
+        # Not tried with convolutions.
+        agent=replace(ROAMING_AGENT, patches="pixels", what_where="sum"),
         epochs=100,
     ),
     "paper-cluttered": TrainConfig(
