@@ -101,7 +101,7 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "paper-translated": TrainConfig(
         task=TaskConfig(env="ram_env/TranslatedMNIST-v0", train_scene="distorted-translated"),
-        # Not tried with convolutions.
+        # Convolutions would do better here, too: docs/results.md. Its figures are of pixels.
         agent=replace(ROAMING_AGENT, patches="pixels", what_where="sum"),
         epochs=100,
     ),
