@@ -19,11 +19,12 @@ from agents.loss import attention_loss, log_likelihoods
 from agents.reinforce import Reinforce, UpdateMetrics
 from ram_env import CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "glimpse_hidden_size": 8,
     "location_hidden_size": 8,
     "image_hidden_size": 12,
     "hidden_size": 16,
+    "device": "cpu",  # of a GPU: test_gpu.py
 }
 
 
