@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ram_env.validation import brief
+from ram_env.validation import brief, require_probabilities
 
 
 class Agent(Protocol):
@@ -24,7 +24,8 @@ class Agent(Protocol):
 
         Args:
             observation: A batch of observations, as a vector environment returns them.
-            state: What the last call returned; None before the first.
+            state: What the last call returned, to be left as it is, as others may be handed it,
+                too; None before the first.
             episode_start: bool `(num_envs,)`, where an episode begins with this observation, so
                 that what was seen before it must be forgotten. None: nowhere, or, with
                 `state=None`, everywhere.
@@ -90,3 +91,27 @@ def ask(
             f"{brief(answer)}; return None as the state where there is nothing to remember"
         )
     return answer
+
+
+def ask_probabilities(
+    agent: AgentWithProbabilities,
+    observation: dict[str, NDArray[Any]],
+    state: Any,
+    episode_start: NDArray[np.bool_],
+    num_choices: int,
+) -> NDArray[np.float64]:
+    """Returns what the agent's `class_probabilities` does, `(num_envs, num_choices)`.
+
+    Args:
+        agent: Anybody's.
+        observation: See `Agent.predict`, as for the others.
+        state: What was remembered.
+        episode_start: Where an episode begins.
+        num_choices: Of how many classes, or moves.
+
+    Raises:
+        ValueError: What it returns are no such probabilities.
+    """
+    probabilities = agent.class_probabilities(observation, state, episode_start)
+    shape = (len(episode_start), num_choices)
+    return require_probabilities("class_probabilities", probabilities, shape)

@@ -83,7 +83,9 @@ class Reinforce:
     and `location`, dict actions `location` and `label`) whose episodes all have the same length,
     and whose last step's info has the true `label`, which learning from the reward alone
     (`loss="reinforce"`) does without; it uses the public Gymnasium API only. Actions may have a
-    `move` in place of the `label`: it counts at every step, and needs `loss="reinforce"`.
+    `move` in place of the `label`: it counts at every step, and needs `loss="reinforce"`. Every
+    rollout begins by resetting the environments, so `autoreset_mode="Disabled"` suits best;
+    `"SameStep"` has begun other episodes by then, which nobody learns from.
 
     Where several processes have joined (`agents.processes`), they learn together: each in
     environments of its own, as many as the others, and all from the mean of their gradients.
@@ -203,6 +205,7 @@ class Reinforce:
             is_over = callback is not None and callback(self, metrics) is False
             if self._share.any(is_over, self.device):
                 break
+        self.location_std = self._location_std(self.num_timesteps / (schedule_timesteps or end))
         return self
 
     def _averaging_gradients(self) -> DistributedDataParallel:
@@ -338,6 +341,10 @@ class Reinforce:
         self.optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = clip_gradients(self.optimiser, self.hyperparameters.max_grad_norm)
+        cross_entropy, accuracy = _judge(rollout)
+        numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy, norm]
+        *metrics, norm_as_number = self._share.mean(torch.stack(numbers)).tolist()
+        self._require_finite(norm_as_number)  # before it gets into the weights
         learning_rate = self.hyperparameters.learning_rate * decay(
             self.hyperparameters.schedule, progress
         )
@@ -349,10 +356,6 @@ class Reinforce:
         self.optimiser.step()
         if self.hyperparameters.averaging:
             self.average.update_parameters(self.network)
-        cross_entropy, accuracy = _judge(rollout)
-        numbers = [*losses, cross_entropy, rollout.returns.mean(), accuracy, norm]
-        *metrics, norm_as_number = self._share.mean(torch.stack(numbers)).tolist()
-        self._require_finite(norm_as_number)
         return UpdateMetrics(*metrics)
 
     # --- acting -------------------------------------------------------------------------------
@@ -443,17 +446,24 @@ class Reinforce:
                     f"the state is of {len(state[0])} episodes, the observation of {batch_size}; "
                     "hand in what predict returned for the same environments, or None at first"
                 )
-            forget = torch.zeros(batch_size, 1, dtype=torch.bool, device=self.device)
-            if episode_start is not None:
-                forget = torch.as_tensor(episode_start, device=self.device).reshape(-1, 1)
+            starts = np.zeros(batch_size) if episode_start is None else np.ravel(episode_start)
+            if len(starts) != batch_size:
+                raise ValueError(
+                    f"episode_start is of {len(starts)} episodes, the observation of {batch_size}; "
+                    "give one truth value for each"
+                )
+            forget = torch.as_tensor(starts.astype(bool), device=self.device).unsqueeze(-1)
             remembered = (torch.as_tensor(part, device=self.device) for part in state)
             before = tuple(torch.where(forget, 0.0, part) for part in remembered)
         glimpse, location = self._tensors(observation)
         return self.acting_network(glimpse, location, before), location
 
     def _tensors(self, observation: dict[str, NDArray[Any]]) -> tuple[Tensor, Tensor]:
-        glimpse = torch.as_tensor(observation["glimpse"], device=self.device)
-        return glimpse, torch.as_tensor(observation["location"], device=self.device)
+        glimpse, location = (
+            torch.as_tensor(observation[name], dtype=torch.float32, device=self.device)
+            for name in ("glimpse", "location")
+        )
+        return glimpse, location
 
     # --- files --------------------------------------------------------------------------------
 

@@ -83,3 +83,8 @@ class GlimpseSpaces:
                 f"{np.shape(observation['location'])} is neither one of glimpse shape "
                 f"{self.glimpse_shape} nor a batch of them"
             )
+        if not np.issubdtype(np.asarray(observation["glimpse"]).dtype, np.floating):
+            raise ValueError(
+                f"a glimpse of {np.asarray(observation['glimpse']).dtype}; give floating-point "
+                "numbers from 0 (black) to 1 (white), as environments do"
+            )

@@ -14,7 +14,7 @@ import tyro
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from agents.base import Agent, AgentWithProbabilities, ask
+from agents.base import Agent, AgentWithProbabilities, ask, ask_probabilities
 from agents.gaze import Gaze, RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import Device
 from agents.spaces import GlimpseSpaces
@@ -260,7 +260,7 @@ def _play(
         if ended.any():
             evaluation.predictions[index[ended]] = info["prediction"][ended]
             if evaluation.probabilities is not None and isinstance(agent, AgentWithProbabilities):
-                probabilities = agent.class_probabilities(*before)
+                probabilities = ask_probabilities(agent, *before, evaluation.probabilities.shape[1])
                 evaluation.probabilities[index[ended]] = probabilities[ended]
         running, starts = running & ~terminated, np.zeros(env.num_envs, bool)
 
@@ -392,7 +392,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         torch.manual_seed(0)
         accuracy = accuracy_of_means(tested.agent, tested.env, command.rollouts)
         print(f"\nmean of {command.rollouts} sampled episodes an image: {accuracy:.2%}")
-
-
-if __name__ == "__main__":
-    main()

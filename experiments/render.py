@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from agents.base import Agent, AgentWithProbabilities, ask
+from agents.base import Agent, AgentWithProbabilities, ask, ask_probabilities
 from agents.hyperparameters import Device
 from experiments.config import TrainConfig
 from experiments.evaluate import Evaluation, Tested, evaluate_best
@@ -102,7 +102,8 @@ def play_frames(
     while not terminated:
         before = ({name: value[None] for name, value in observation.items()}, state, starts)
         if isinstance(agent, AgentWithProbabilities):
-            task_env.belief = belief = agent.class_probabilities(*before)[0]
+            (belief,) = ask_probabilities(agent, *before, task_env.task.num_choices)
+            task_env.belief = belief
         yield cast(NDArray[np.uint8], env.render())
         actions, state = ask(agent, *before, deterministic=True)
         task_env.task.actions.decode(actions, (1,))  # refuses what is no batch of one
@@ -170,7 +171,3 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in sorted(folder.iterdir()):
         if path.suffix in (".png", ".gif"):
             print(path)
-
-
-if __name__ == "__main__":
-    main()

@@ -103,7 +103,7 @@ class TaskEnv(gym.Env[Observation, Any]):
     @belief.setter
     def belief(self, probabilities: NDArray[np.floating[Any]]) -> None:
         self._episodes.belief[0] = require_probabilities(
-            probabilities, (self._episodes.task.num_choices,)
+            "belief", probabilities, (self._episodes.task.num_choices,)
         )
 
     def _observation(self) -> Observation:
@@ -164,7 +164,7 @@ class GlimpseEnv(TaskEnv):
     `render_mode="rgb_array"`: the image with the boxes of all scales and the path so far, the
     retina, and class probabilities if the caller has put them into `env.unwrapped.belief`.
     `"ansi"`: the same as text. For `human` and `rgb_array_list` use Gymnasium's wrappers
-    `HumanRendering` and `RenderCollection`.
+    `HumanRendering` (which needs pygame) and `RenderCollection`.
 
     Args:
         dataset: What is to be classified, see `load_dataset`.

@@ -65,10 +65,10 @@ def as_array(value: Any) -> NDArray[Any]:
         return np.fromiter(value, dtype=object)
 
 
-def require_probabilities(value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def require_probabilities(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Returns `value` as float64 numbers in [0, 1] of that shape, or raises a ValueError."""
     array = as_array(value)
     fits = array.dtype.kind in "fiub" and array.shape == shape
     if not fits or not ((array >= 0) & (array <= 1)).all():
-        raise ValueError(f"belief={brief(value)} is not an array of probabilities of shape {shape}")
+        raise ValueError(f"{name}={brief(value)} is not an array of probabilities of shape {shape}")
     return array.astype(np.float64)

@@ -179,7 +179,7 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
     @belief.setter
     def belief(self, probabilities: NDArray[np.floating[Any]]) -> None:
         shape = (self.num_envs, self._episodes.task.num_choices)
-        self._episodes.belief[:] = require_probabilities(probabilities, shape)
+        self._episodes.belief[:] = require_probabilities("belief", probabilities, shape)
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]

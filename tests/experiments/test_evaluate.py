@@ -243,6 +243,16 @@ class Hesitant(Sampled):
         return probabilities
 
 
+@pytest.mark.parametrize("shape", [(1,), (2,), ()])
+def test_probabilities_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    class Odd(Oracle):
+        def class_probabilities(self, observation: Any, state: Any, starts: Any) -> Any:
+            return np.full((len(starts), *shape), 0.5)
+
+    with pytest.raises(ValueError, match=rf"class_probabilities=.* of shape \({NUM_ITEMS}, 3\)"):
+        evaluate(Odd(), make_env(NUM_ITEMS))
+
+
 def test_probabilities_of_sampled_episodes_are_averaged_before_they_are_judged() -> None:
     # Right has (0.6 + 0.6 + 0.1) / 3 = 0.433, wrong 0.567: what most episodes say does not count.
     env = make_env(num_envs=NUM_ITEMS)
