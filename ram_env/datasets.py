@@ -382,6 +382,13 @@ def _agreed(origin: Path, training: Dataset, test: Dataset) -> tuple[Dataset, Da
             "val; at least 2 are needed"
         )
     num_classes = 1 + max(int(full.labels.max()) for full in (training, test))
+    num_found = len(np.unique(training.labels))
+    num_runs = 1 + np.count_nonzero(np.diff(training.labels))
+    if 1 < num_found == num_runs < len(training):
+        raise ValueError(
+            f"{origin}: the {len(training)} training items are sorted by class, so that val, the "
+            "last of them, would have classes that train has not; shuffle them"
+        )
     return (
         Dataset(training.images, training.labels, num_classes),
         Dataset(test.images, test.labels, num_classes),

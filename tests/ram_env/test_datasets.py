@@ -466,6 +466,16 @@ def test_val_is_a_twelfth_rounded_down_and_at_least_one(write_official, num_trai
     assert len(load_dataset(source, "train")) == num_train - num_val
 
 
+def test_training_items_sorted_by_class_are_refused_as_val_would_be_the_last_classes(
+    write_official,
+):
+    images, _, *test = four_arrays()
+    in_order = np.repeat([2, 0, 1], 8)  # in whatever order the classes are
+    source = write_official((images, in_order, *test))
+    with pytest.raises(ValueError, match=r"24 training items are sorted by class.*shuffle them"):
+        load_dataset(source, "test")
+
+
 def test_official_sets_may_be_in_colour(write_official):
     source = write_official(four_arrays(shape=(4, 5, 3)))
     for split in SPLITS:
