@@ -673,11 +673,14 @@ def test_frames_are_collected(tiny, by):
 
 
 def test_people_can_watch(tiny, monkeypatch):
-    pytest.importorskip("pygame")
+    pygame = pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    env = HumanRendering(registered(tiny, render_mode="rgb_array"))
+    shown = registered(tiny, render_mode="rgb_array")
+    env = HumanRendering(shown)
     env.metadata = env.metadata | {"render_fps": 1000}
     play(env, [look(0, 0)] * 3)
+    window = pygame.surfarray.array3d(pygame.display.get_surface())
+    np.testing.assert_array_equal(window.swapaxes(0, 1), shown.render())
     env.close()
 
 
