@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 
 from agents.full_image import NETWORKS
 from experiments.benchmark_plots import plot_gaze_maps, plot_glimpse_curves, plot_learning_curves
@@ -329,14 +328,17 @@ class Benchmark:
 
     def _draw_gazes(self, task: str) -> None:
         """Draws where each agent looks on a task, of the first seed that is finished."""
-        centres: dict[str, NDArray[np.float64]] = {}
+        shown: dict[str, Cell] = {}
         for cell in self.cells:
-            path = self.folder_of(cell) / GAZE
             looks = cell.task == task and cell.agent not in NETWORKS
-            if looks and self.result_of(cell) is not None and cell.agent not in centres:
-                centres[cell.agent] = np.load(path).astype(np.float64)
-        if centres:
-            env = evaluation_env(find_preset(task).task, "test")
+            if looks and self.result_of(cell) is not None:
+                shown.setdefault(cell.agent, cell)
+        if shown:
+            centres = {
+                agent: np.load(self.folder_of(cell) / GAZE).astype(np.float64)
+                for agent, cell in shown.items()
+            }
+            env = evaluation_env(next(iter(shown.values())).config.task, "test")
             plot_gaze_maps(centres, mean_image(env), self.folder / f"gaze-{_slug(task)}.png")
 
 
@@ -455,7 +457,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         names = ", ".join(str(benchmark.folder_of(cell)) for cell in benchmark.failed)
         print(f"failed, see failure.txt; the same command tries again: {names}", file=sys.stderr)
         sys.exit(SOME_FAILED)
-
-
-if __name__ == "__main__":
-    main()

@@ -27,7 +27,7 @@ from experiments.contenders import action_options
 from experiments.evaluate import wilson_interval
 from experiments.pictures import write_episodes
 from experiments.plots import plot_training
-from experiments.reinforce_trainer import LearnsByReinforce
+from experiments.reinforce_trainer import LearnsByReinforce, load_training_state
 from experiments.render import play_frames
 from experiments.run_folder import RunFolder, read_as, write_json
 from experiments.train import ProgressBar, require_resume_alone, stopping_cleanly
@@ -127,8 +127,7 @@ class CatchTrainer(LearnsByReinforce):
     def __init__(self, run: RunFolder, config: CatchConfig) -> None:
         env = make_envs(config.batch_size, autoreset_mode="Disabled")
         if run.latest.exists():
-            device = config.agent.device
-            agent = Reinforce.load_training_state(run.latest, env, device=device)
+            agent = load_training_state(run.latest, env, config.agent)
         else:
             agent = Reinforce(env, **vars(config.agent))
         episodes = config.updates_per_epoch * config.batch_size
@@ -162,8 +161,10 @@ def play(agent: Agent, seeds: Sequence[int]) -> NDArray[np.bool_]:
         Whether the ball was caught, `(len(seeds),)`.
 
     Raises:
-        ValueError: The agent is none, or is made for other actions.
+        ValueError: The agent is none, or is made for other actions; or there are no seeds.
     """
+    if not seeds:
+        raise ValueError(f"seeds={seeds!r} are no episodes to play; give at least one")
     options = action_options(agent, CatchTask().num_choices)
     caught = []
     for first in range(0, len(seeds), EPISODES_AT_ONCE):
@@ -248,7 +249,3 @@ def _begin(command: CatchCommand, argv: list[str]) -> tuple[RunFolder, CatchConf
     # Made first, to tell at once what is wrong with it, before anything is written.
     Reinforce(make_envs(1), **vars(config.agent))
     return RunFolder.create(command.run_dir, name="catch", config=config), config
-
-
-if __name__ == "__main__":
-    main()

@@ -111,6 +111,11 @@ class TrainConfig:
             )
         agent = agent_from_json(document)
         task = fill(TaskConfig, document["task"], name="task")
+        if not isinstance(task.dataset, str):  # arrays, which Python may give, are not JSON's
+            raise ValueError(
+                f"dataset={brief(task.dataset)} is no text; give 'mnist', or the path of a file or "
+                "folder"
+            )
         values = {name: value for name, value in document.items() if name != "algorithm"}
         return fill(cls, {**values, "task": task, "agent": agent}, name="the configuration")
 

@@ -403,7 +403,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         numbers = ", ".join(map(str, sweep.failed))
         print(f"failed, see trials/*/failure.txt: {numbers}", file=sys.stderr)
         sys.exit(SOME_FAILED)
-
-
-if __name__ == "__main__":
-    main()

@@ -239,7 +239,3 @@ def _option(argv: list[str], option: str) -> str | None:
         if argument.startswith(f"{option}="):
             return argument.removeprefix(f"{option}=")
     return None
-
-
-if __name__ == "__main__":
-    main()

@@ -134,6 +134,18 @@ def test_every_agent_of_the_house_is_trained_tested_and_drawn(tmp_path: Path) ->
     assert height > width  # six agents that look below each other, three glimpses side by side
 
 
+def test_gazes_are_drawn_on_the_images_that_were_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[np.ndarray] = []
+    monkeypatch.setattr(benchmark, "plot_gaze_maps", lambda _, image, __: drawn.append(image))
+    sets = {name: np.zeros((30, 12, 10), np.uint8) for name in ("x_train", "x_test")}
+    labels = {name: np.arange(30) % 3 for name in ("y_train", "y_test")}
+    np.savez(tmp_path / "other.npz", **sets, **labels)
+    run(tmp_path / "benchmark", f"{NAME}:first_class", dataset=tmp_path / "other.npz")
+    assert drawn[-1].shape == (12, 10)
+
+
 def test_what_is_finished_is_not_run_again(tmp_path: Path, agents: dict[str, list[Any]]) -> None:
     run(tmp_path, f"{NAME}:first_class", seeds=2)
     assert [seed for _, seed, _ in agents["made"]] == [0, 1]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,11 @@ def test_a_player_has_the_action_format_of_its_action_space() -> None:
         play(IdlerOnAGrid(4, 4, 3), [0])
 
 
+def test_at_least_one_episode_is_played() -> None:
+    with pytest.raises(ValueError, match=r"seeds=\[\] are no episodes"):
+        play(Idler(), [])
+
+
 def test_a_player_that_is_none_is_named() -> None:
     with pytest.raises(ValueError, match="agent=None has no method predict"):
         play(None, [0])
@@ -181,6 +187,16 @@ def test_what_cannot_be_learned_is_refused_before_anything_is_written(tmp_path: 
     with pytest.raises(ValueError, match="loss='reinforce'"):
         main([*TINY, "--loss", "hybrid", "--run-dir", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
+
+
+def test_it_does_not_go_on_under_another_configuration(finished_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    document = read_json(run / "config.json")
+    document["agent"]["learning_rate"], document["epochs"] = 0.5, document["epochs"] + 1
+    (run / "config.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"has learned with learning_rate=0\.002, .*put that back"):
+        main(["--resume", str(run)])
 
 
 def test_resume_goes_alone_and_needs_a_run(tmp_path: Path) -> None:

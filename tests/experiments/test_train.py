@@ -408,3 +408,13 @@ def test_the_help_names_every_preset() -> None:
     help_ = Path(inspect.getfile(TrainCommand)).read_text()
     told = " ".join(help_[help_.index("preset: Annotated") :].split('"""')[1].split())
     assert f": {', '.join(PRESETS)}, or a file" in told
+
+
+def test_a_preset_whose_data_set_is_nothing_is_refused_in_words(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    document = json.loads((finished_run / "config.json").read_text())
+    document["task"]["dataset"] = None
+    (tmp_path / "preset.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="dataset=None is no text"):
+        main(["--preset", str(tmp_path / "preset.json"), "--run-dir", str(tmp_path / "run")])

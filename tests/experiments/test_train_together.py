@@ -23,7 +23,7 @@ PATIENCE = 600  # seconds, on a machine with much else to do
 def start(*words: str) -> subprocess.Popen[str]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.Popen(
-        [*torchrun, "--nproc-per-node", "2", "-m", "experiments.train", *words],
+        [*torchrun, "--nproc-per-node", "2", "-m", "experiments.cli", "train", *words],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
