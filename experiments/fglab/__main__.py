@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from experiments.fglab.experiment import run
 
         run(request, STARTED)
-    except ValueError as error:
+    except (ValueError, MemoryError, OSError) as error:
         print(f"experiments.fglab: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 

@@ -88,7 +88,6 @@ def run(request: Request, process_started: float) -> None:
     find_trainer(config)
     results.appear(process_started)
     run_folder = RunFolder.create(run_folder.path, name=request.experiment_id, config=config)
-    trainer = find_trainer(config).start(run_folder, config)
     report = Report(results, config.epochs)
     notes = {
         "Device": device_note,
@@ -100,9 +99,10 @@ def run(request: Request, process_started: float) -> None:
     for name, note in notes.items():
         say(f"{name}: {note}")
     try:
+        trainer = find_trainer(config).start(run_folder, config)
         _train(trainer, report)
         _test_and_draw(trainer, report, results)
-    except (SystemExit, ValueError) as error:
+    except (SystemExit, Exception) as error:  # whatever it is, the page is to show it
         report.write_charts()
         reason = f"stopped by a signal, status {error}" if isinstance(error, SystemExit) else error
         results.write_json("notes.json", {**notes, "Notes": f"{report.progress}: {reason}"})

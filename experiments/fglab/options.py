@@ -100,6 +100,8 @@ _PARSERS: dict[Kind, Callable[[str], Value | None]] = {
     "enum": str,
 }
 
+# A zero too many, and the machine would be out of memory with all that runs there.
+MOST_UNITS = 10_000
 OPTIONS: tuple[Option, ...] = (
     Option(
         "cuda",
@@ -118,6 +120,7 @@ OPTIONS: tuple[Option, ...] = (
         "location_hidden_size",
         "Units of the layer that takes in where a glimpse is",
         lowest=1,
+        highest=MOST_UNITS,
     ),
     Option("glimpsePatchSize", "int", 8, "patch_size", "Side of every patch, in values", lowest=1),
     Option(
@@ -144,6 +147,7 @@ OPTIONS: tuple[Option, ...] = (
         "glimpse_hidden_size",
         "Units of the layer that takes in what is seen",
         lowest=1,
+        highest=MOST_UNITS,
     ),
     Option(
         "imageHiddenSize",
@@ -152,8 +156,17 @@ OPTIONS: tuple[Option, ...] = (
         "image_hidden_size",
         "Units of the glimpse network's output",
         lowest=1,
+        highest=MOST_UNITS,
     ),
-    Option("hiddenSize", "int", 256, "hidden_size", "Units of the recurrent core", lowest=1),
+    Option(
+        "hiddenSize",
+        "int",
+        256,
+        "hidden_size",
+        "Units of the recurrent core",
+        lowest=1,
+        highest=MOST_UNITS,
+    ),
     Option(
         "locatorStd",
         "float",
@@ -171,7 +184,7 @@ OPTIONS: tuple[Option, ...] = (
         "most half the image's side",
         lowest=1,
     ),
-    Option("rho", "int", 6, "num_glimpses", "Glimpses of an episode", lowest=1),
+    Option("rho", "int", 6, "num_glimpses", "Glimpses of an episode", lowest=1, highest=1000),
     Option(
         "rewardScale",
         "float",
@@ -180,7 +193,15 @@ OPTIONS: tuple[Option, ...] = (
         "Reward of a right answer, as REINFORCE and its baseline get it",
         above=0,
     ),
-    Option("batchSize", "int", 100, "batch_size", "Episodes that one update learns from", lowest=1),
+    Option(
+        "batchSize",
+        "int",
+        100,
+        "batch_size",
+        "Episodes that one update learns from",
+        lowest=1,
+        highest=10_000,
+    ),
     Option(
         "learningRate",
         "float",

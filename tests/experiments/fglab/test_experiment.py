@@ -17,6 +17,7 @@ from experiments.fglab.__main__ import main
 from experiments.fglab.experiment import configure
 from experiments.fglab.options import read_arguments
 from experiments.fglab.results import SECONDS_UNTIL_WATCHED
+from experiments.reinforce_trainer import ReinforceTrainer
 
 REPOSITORY = Path(__file__).parents[3]
 ID = "55e069f9cf4e1fe075b76b95"
@@ -203,6 +204,29 @@ def test_learning_that_diverges_fails_with_what_to_do(
     assert exit_.value.code == 2
     assert "learning has diverged" in capsys.readouterr().err
     assert "learning has diverged" in (tmp_path / "results" / ID / "notes.json").read_text()
+
+
+def test_however_it_fails_the_page_shows_how(
+    quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(ReinforceTrainer, "start", start)
+    with pytest.raises(RuntimeError):
+        main([*folders(tmp_path), *quick, f"--_id={ID}"])
+    assert "CUDA out of memory" in (tmp_path / "results" / ID / "notes.json").read_text()
+
+
+@pytest.mark.parametrize("option", ["rho", "batchSize", "hiddenSize"])
+def test_a_zero_too_many_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*folders(tmp_path), f"--{option}=100000", f"--_id={ID}"])
+    assert f"{option}=" in (message := capsys.readouterr().err)
+    assert "at most" in message
+    assert not (tmp_path / "results").exists()
 
 
 # --- as a process ---------------------------------------------------------------------------------
