@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from experiments.launcher import Job, Jobs, Run, Workers, attempt
 # How often a job whose worker died is started again. A job that takes its worker along each time
 # (out of memory, say) must not do so for ever.
 MAX_DEATHS = 3
+SECONDS_TO_ANSWER = 10.0
 JOB, PROGRESS, FAILURE, ENDED = "job", "progress", "failure", "ended"
 
 
@@ -46,6 +48,8 @@ def launch_on_ray(jobs: Jobs[Job], run: Run[Job], place: Workers) -> None:
     else:
         cpus, address = None, place.cluster
     try:
+        if address is not None:
+            _knock(address)
         ray.init(
             address=address or "local",
             num_cpus=cpus,
@@ -53,7 +57,7 @@ def launch_on_ray(jobs: Jobs[Job], run: Run[Job], place: Workers) -> None:
             log_to_driver=False,
             logging_level=logging.CRITICAL,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         what = (
             "Ray cannot be started here"
             if address is None
@@ -61,10 +65,36 @@ def launch_on_ray(jobs: Jobs[Job], run: Run[Job], place: Workers) -> None:
         )
         raise ValueError(f"{what}: {error}") from error
     try:
+        _require_room(threads, place.gpus)
         room = int(ray.cluster_resources().get("CPU", 1) // threads)  # type: ignore[no-untyped-call]
         _tune(jobs, run, threads, place.gpus, place.workers or max(1, room))
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises an OSError if nobody listens at an address of the kind HOST:PORT; Ray would wait."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+
+
+def _require_room(threads: int, gpus: float) -> None:
+    """Raises a ValueError if no machine has what a job needs, for which Tune would wait for ever.
+
+    A cluster that starts machines as they are needed has to have one of the kind to begin with.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    if not any(
+        machine.get("CPU", 0) >= threads and machine.get("GPU", 0) >= gpus for machine in machines
+    ):
+        found = ", ".join(
+            f"{machine.get('CPU', 0):g} cores and {machine.get('GPU', 0):g} GPUs"
+            for machine in machines
+        )
+        raise ValueError(
+            f"--threads {threads} and --gpus {gpus:g} are more than any machine here has: {found}"
+        )
 
 
 def _tune(jobs: Jobs[Job], run: Run[Job], threads: int, gpus: float, side_by_side: int) -> None:

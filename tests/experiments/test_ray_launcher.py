@@ -180,6 +180,23 @@ def test_a_benchmark_on_two_workers_has_the_results_of_one_after_another(
     assert len((tmp_path / "threads.txt").read_text().splitlines()) == 4
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--workers", 1, "--gpus", 1000), "--gpus 1000 are more than any machine here has"),
+        (("--cluster", "127.0.0.1:1"), "--cluster 127.0.0.1:1 cannot be reached"),
+    ],
+)
+def test_what_would_be_waited_for_for_ever_is_refused(
+    space: Path, tmp_path: Path, options: tuple[object, ...], message: str
+) -> None:
+    sweep = ("sweep", space, "--search", "random", "--trials", 1, "--folder", tmp_path / "sweep")
+    process = ram(*sweep, *options, folder=tmp_path)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2, err
+    assert message in err
+
+
 # --- a cluster ----------------------------------------------------------------------------------
 
 
