@@ -142,6 +142,8 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     folder = folder_of(benchmark, cell)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILURE).unlink(missing_ok=True)  # an earlier try's
+    # As they are now: what changes while it learns has no part in it.
+    code, data = _digest(source_of(cell.agent)), _digest(_data_of(cell))
     began = time.perf_counter()
     trained = find_contender(cell.agent)(cell, folder)
     seconds = trained.seconds_before + time.perf_counter() - began
@@ -153,8 +155,8 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     np.save(folder / GAZE, gaze_centres(env, evaluation).astype(np.float32))
     result = {
         "config": cell.config.to_json(),
-        "code": _digest(source_of(cell.agent)),
-        "data": _digest(_data_of(cell)),
+        "code": code,
+        "data": data,
         "accuracy": evaluation.accuracy,
         "num_images": len(evaluation.labels),
         "accuracy_after_glimpses": evaluation.accuracy_after_glimpses,

@@ -26,7 +26,7 @@ from experiments.config import TaskConfig, TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
 from experiments.presets import DEFAULT_AGENT, FIXED_RASTERS, find_preset
 from experiments.run_folder import read_json, write_json
-from experiments.saved_agents import load_best
+from experiments.saved_agents import load_best, require_sb3
 from ram_env import load_dataset
 from ram_env.validation import require_choice
 
@@ -145,8 +145,10 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
             `num_timesteps`, if it has one, is how many environment steps it learned from.
 
     Raises:
-        ValueError: There is no such agent.
+        ValueError: There is no such agent, or it needs what is not installed.
     """
+    if name == PPO:
+        require_sb3()
     if name in (*REINFORCE, PPO):
         return _train_run
     if name in NETWORKS:

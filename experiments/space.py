@@ -35,7 +35,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from experiments.config import TrainConfig
+from experiments.config import TaskConfig, TrainConfig
 from experiments.evaluate import evaluation_env
 from experiments.presets import find_preset
 
@@ -44,7 +44,7 @@ Point: TypeAlias = dict[str, Value]
 
 KEYS = {"preset", "agent", "space"}
 RANGE_KEYS = ("low", "high", "log")
-SEED = "agent.seed"
+SEED, DATASET = "agent.seed", "task.dataset"
 MOST_TRIED = 1000
 
 
@@ -122,6 +122,7 @@ def parse_space(base: TrainConfig, fields: object) -> Space:
     """
     if not isinstance(fields, dict) or not fields:
         raise ValueError(f"space={fields!r} is not a list of fields with their values")
+    base = dataclasses.replace(base, task=base.task.with_absolute_path)
     kinds = field_types(base)
     distributions = {}
     for name, values in fields.items():
@@ -183,6 +184,8 @@ def _choices(name: str, values: list[object], kind: Any) -> CategoricalDistribut
     if not values:
         raise ValueError(f"space.{name}=[] is empty: it needs at least one choice")
     choices = [_typed(name, value, kind) for value in values]
+    if name == DATASET:
+        choices = [TaskConfig(dataset=str(path)).with_absolute_path.dataset for path in choices]
     if len(set(choices)) < len(choices):
         raise ValueError(f"space.{name}={values!r} has a choice twice")
     return CategoricalDistribution(choices)

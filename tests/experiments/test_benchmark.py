@@ -173,6 +173,32 @@ def test_an_agent_of_ones_own_is_run_again_when_its_file_has_changed(
     assert len(agents["made"]) == 2
 
 
+def test_an_agent_that_is_edited_while_it_learns_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agents: dict[str, list[Any]]
+) -> None:
+    source = tmp_path / "edited_agent.py"
+    source.write_text(
+        f"from {NAME} import first_class\n\n\n"
+        "def make(task, **options):\n"
+        "    with open(__file__, 'a') as file:\n"
+        "        file.write('# better\\n')\n"
+        "    return first_class(task, **options)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for _ in range(2):
+        run(tmp_path / "benchmark", "edited_agent:make")
+    assert len(agents["made"]) == 2
+
+
+def test_the_house_s_ppo_is_refused_at_once_where_sb3_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "sb3_contrib", None)
+    with pytest.raises(ValueError, match="needs Stable-Baselines3"):
+        run(tmp_path / "benchmark", "ram,ppo")
+    assert not (tmp_path / "benchmark").exists()
+
+
 def test_data_that_have_changed_are_refused(tmp_path: Path, tiny_npz: Path) -> None:
     data = tmp_path / "data.npz"
     data.write_bytes(tiny_npz.read_bytes())

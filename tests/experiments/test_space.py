@@ -39,6 +39,17 @@ def test_a_file_says_which_fields_take_which_values(tmp_path: Path) -> None:
     }
 
 
+def test_data_sets_are_where_they_are_wherever_one_goes_on(
+    tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_npz.parent)
+    space = parse_space(BASE, {"task.dataset": [tiny_npz.name, "mnist"]})
+    assert space.fields["task.dataset"] == CategoricalDistribution([str(tiny_npz), "mnist"])
+    task = dataclasses.replace(BASE.task, dataset=tiny_npz.name)
+    space = parse_space(dataclasses.replace(BASE, task=task), {"batch_size": [1]})
+    assert space.base.task.dataset == str(tiny_npz)
+
+
 def test_a_point_changes_its_fields_and_no_other() -> None:
     space = parse_space(BASE, {"agent.core": ["rnn", "lstm"], "batch_size": [1, 2]})
     config = space.config_at({"agent.core": "lstm", "batch_size": 2})
