@@ -37,6 +37,8 @@ from ram_env.validation import require_integer, require_positive
 REACHED = "reached"
 NOTHING_REACHED = [0, 0, 0.0]
 SECONDS_PER_HOUR = 3600
+# After so many the fault is not the points': a device that is not there, a disk that is full.
+MOST_FAILURES_IN_A_ROW = 10
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -193,6 +195,7 @@ class Sweep:
             for trial in self._frozen(TrialState.RUNNING)
         ]
         self._open: dict[int, optuna.trial.Trial] = {}
+        self._failures_in_a_row = 0
         hours = command.max_hours
         self._deadline = math.inf if hours is None else time.time() + hours * SECONDS_PER_HOUR
         self._limit = command.trials or (len(grid) if grid is not None else math.inf)
@@ -201,7 +204,7 @@ class Sweep:
 
     def next(self) -> Trial | None:
         """Returns a trial that was being run when the sweep was stopped, or else a new one."""
-        if time.time() >= self._deadline:
+        if time.time() >= self._deadline or self.gave_up:
             return None
         if self._left:
             trial = self._left.pop(0)
@@ -240,13 +243,20 @@ class Sweep:
         if failure is not None:
             write_text(job.folder / "failure.txt", failure)
             self.study.tell(trial, state=TrialState.FAIL)
+            self._failures_in_a_row += 1
             self._say(job, f"failed: {last_line(failure)}")
             return
+        self._failures_in_a_row = 0
         accuracy = self._result(self._record(job)).val_accuracy
         self.study.tell(trial, accuracy)
         self._say(job, f"{accuracy:.2%} of the validation images")
 
     # --- what there is ------------------------------------------------------------------------
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether so many trials have failed, one after the other, that others would fail, too."""
+        return self._failures_in_a_row >= MOST_FAILURES_IN_A_ROW
 
     @property
     def failed(self) -> list[int]:
@@ -399,6 +409,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(as_markdown(sweep.space, results))
     print(sweep.summary(), file=sys.stderr)
     print(f"{command.folder}: " + ", ".join(sorted(path.name for path in command.folder.iterdir())))
+    if sweep.gave_up:
+        print(
+            f"gave up after {MOST_FAILURES_IN_A_ROW} failures in a row; --resume goes on with the "
+            "points that are left",
+            file=sys.stderr,
+        )
     if sweep.failed:
         numbers = ", ".join(map(str, sweep.failed))
         print(f"failed, see trials/*/failure.txt: {numbers}", file=sys.stderr)

@@ -296,6 +296,30 @@ def test_a_trial_that_raises_is_reported_and_the_rest_goes_on(
     assert [row["state"] for row in trials(folder)] == ["done", "failed", "done"]
 
 
+def test_a_sweep_in_which_all_fails_gives_up_and_can_go_on(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    is_full = True
+
+    def run(trial: Trial, report: Report) -> None:
+        if is_full or trial.number % 2:  # what fails now and then is no reason to give up
+            raise OSError("No space left on device")
+        report({"seed": 0, "epoch": 1, "val_accuracy": 0.5, "seconds": 1.0})
+
+    monkeypatch.setattr(sweep_module, "run_trial", run)
+    monkeypatch.setattr(Result, "val_accuracy", 0.5)
+    folder = tmp_path / "sweep"
+    with pytest.raises(SystemExit, match=str(SOME_FAILED)):
+        sweep(space, folder, search="random", trials=40)
+    assert [row["state"] for row in trials(folder)] == ["failed"] * 10
+    assert "gave up after 10 failures in a row" in capsys.readouterr().err
+    is_full = False
+    with pytest.raises(SystemExit, match=str(SOME_FAILED)):
+        sweep(space, folder, search="random", trials=40, resume=True)
+    assert [row["state"] for row in trials(folder)].count("done") == 15
+    assert "gave up" not in capsys.readouterr().err
+
+
 def test_after_max_hours_trials_are_left_to_go_on_with(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
