@@ -12,7 +12,6 @@ not looked at). A result of another configuration or of other data is refused.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tyro
 
+from agents.files import digest_of
 from agents.full_image import NETWORKS
 from experiments.benchmark_plots import plot_gaze_maps, plot_glimpse_curves, plot_learning_curves
 from experiments.config import TaskConfig, TrainConfig
@@ -37,7 +37,15 @@ from experiments.contenders import (
     source_of,
 )
 from experiments.evaluate import evaluate, evaluation_env, wilson_interval
-from experiments.launcher import SOME_FAILED, Numbers, Report, Workers, last_line, launch
+from experiments.launcher import (
+    SOME_FAILED,
+    Numbers,
+    Report,
+    Workers,
+    last_line,
+    launch,
+    sole_driver,
+)
 from experiments.presets import find_preset
 from experiments.render import draw_gaze, gaze_centres, mean_image
 from experiments.run_folder import read_json, write_json, write_text
@@ -143,7 +151,7 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILURE).unlink(missing_ok=True)  # an earlier try's
     # As they are now: what changes while it learns has no part in it.
-    code, data = _digest(source_of(cell.agent)), _digest(_data_of(cell))
+    code, data = digest_of(source_of(cell.agent)), digest_of(_data_of(cell))
     began = time.perf_counter()
     trained = find_contender(cell.agent)(cell, folder)
     seconds = trained.seconds_before + time.perf_counter() - began
@@ -171,17 +179,6 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     write_json(folder / "result.json", result)
 
 
-def _digest(path: Path | None) -> str | None:
-    """Returns what changes with the content of a file, or of the files in a folder."""
-    if path is None or not path.exists():
-        return None
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
 def _data_of(cell: Cell) -> Path | None:
     """Returns where a cell's data set is; None if it is the embedded one."""
     dataset = cell.config.task.dataset
@@ -199,12 +196,10 @@ class Benchmark:
     def __init__(self, folder: Path, cells: Sequence[Cell]) -> None:
         if not cells:
             raise ValueError("there is nothing to compare: name at least one agent and one task")
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"folder={str(folder)!r} is a file; give a folder, new or not")
         self.folder = folder
         self.cells = list(cells)
         self.failed: list[Cell] = []
-        self._digest = cache(_digest)  # data may be large, and results are asked for often
+        self._digest = cache(digest_of)  # data may be large, and results are asked for often
         self._left = [cell for cell in self.cells if self.result_of(cell) is None]
 
     def folder_of(self, cell: Cell) -> Path:
@@ -443,7 +438,13 @@ def _cells(row: Row) -> tuple[str, ...]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs `ram benchmark`."""
     command = tyro.cli(BenchmarkCommand, prog="ram benchmark", args=argv)
-    benchmark = Benchmark(command.folder, command.cells())
+    cells = command.cells()
+    with sole_driver(command.folder):
+        _run(command, cells)
+
+
+def _run(command: BenchmarkCommand, cells: Sequence[Cell]) -> None:
+    benchmark = Benchmark(command.folder, cells)
     print(benchmark.plan(), file=sys.stderr)
     try:
         launch(benchmark, partial(run_cell, command.folder.resolve()), command)

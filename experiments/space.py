@@ -21,7 +21,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,15 @@ class Space:
 
     base: TrainConfig
     fields: dict[str, BaseDistribution]
+
+    @property
+    def datasets(self) -> list[Path]:
+        """The files and folders that its points are trained on, the embedded data set aside."""
+        searched = self.fields.get(DATASET)
+        names: Sequence[Value] = (self.base.task.dataset,)
+        if isinstance(searched, CategoricalDistribution):
+            names = searched.choices
+        return [Path(str(name)) for name in names if name != TaskConfig.dataset]
 
     def config_at(self, point: Mapping[str, Value]) -> TrainConfig:
         """Returns the configuration of a point; a ValueError if there can be none."""

@@ -25,9 +25,18 @@ from optuna.distributions import distribution_to_json
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from agents.files import digest_of
 from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
-from experiments.launcher import SOME_FAILED, Numbers, Report, Workers, last_line, launch
+from experiments.launcher import (
+    SOME_FAILED,
+    Numbers,
+    Report,
+    Workers,
+    last_line,
+    launch,
+    sole_driver,
+)
 from experiments.run_folder import RunFolder, is_unused, read_json, write_json, write_text
 from experiments.space import SEED, Point, Space, read_space
 from experiments.sweep_results import Result, as_markdown, write_results
@@ -101,6 +110,7 @@ class SweepCommand(Workers):
         names = ("search", "seeds", "search_seed", "early_stopping", "grace_epochs", "reduction")
         return {
             "base": space.base.to_json(),
+            "data": {str(path): digest_of(path) for path in space.datasets},
             "space": {name: distribution_to_json(values) for name, values in space.fields.items()},
             **{name: getattr(self, name) for name in names},
         }
@@ -396,7 +406,13 @@ def _sampler(command: SweepCommand, number: int) -> optuna.samplers.BaseSampler:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs `ram sweep`."""
     command = tyro.cli(SweepCommand, prog="ram sweep", args=argv)
-    sweep = Sweep(command.folder, read_space(command.space), command)
+    space = read_space(command.space)
+    with sole_driver(command.folder):
+        _run(command, space)
+
+
+def _run(command: SweepCommand, space: Space) -> None:
+    sweep = Sweep(command.folder, space, command)
     print(sweep.summary(), file=sys.stderr)
     try:
         launch(sweep, run_trial, command)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -14,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from experiments import sweep as sweep_module
 from experiments import train
 from experiments.config import TrainConfig
-from experiments.launcher import SOME_FAILED, Report, Workers, launch
+from experiments.launcher import SOME_FAILED, Report, Workers, launch, sole_driver
 from experiments.presets import find_preset
 from experiments.run_folder import write_json
 from experiments.space import read_space
@@ -294,6 +296,35 @@ def test_a_trial_that_raises_is_reported_and_the_rest_goes_on(
     with pytest.raises(SystemExit):
         sweep(space, folder, search="random", trials=3, resume=True)  # it has ended, so it stays
     assert [row["state"] for row in trials(folder)] == ["done", "failed", "done"]
+
+
+def test_a_sweep_does_not_go_on_with_other_data(
+    tiny_npz: Path, tiny_config: TrainConfig, tmp_path: Path
+) -> None:
+    data = tmp_path / "data.npz"
+    data.write_bytes(tiny_npz.read_bytes())
+    config = dataclasses.replace(
+        tiny_config, task=dataclasses.replace(tiny_config.task, dataset=str(data))
+    )
+    write_json(tmp_path / "preset.json", config.to_json())
+    space = tmp_path / "data.yaml"
+    space.write_text(f"preset: {tmp_path / 'preset.json'}\nspace: {{epochs: [1]}}\n")
+    sweep(space, tmp_path / "sweep", search="random", trials=1)
+    with np.load(data) as arrays:
+        np.savez(data, **{**arrays, "y_test": arrays["y_test"][::-1]})
+    with pytest.raises(ValueError, match=r"begun with data\..*data\.npz=.*give another --folder"):
+        sweep(space, tmp_path / "sweep", search="random", trials=1, resume=True)
+
+
+def test_two_commands_do_not_work_in_one_folder(space: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    with sole_driver(folder):
+        for options in ({"resume": True}, {}):
+            with pytest.raises(ValueError, match=r"sweep: another command is at work there"):
+                sweep(space, folder, search="random", trials=1, **options)
+    assert not folder.exists()  # as nothing got in
+    with pytest.raises(ValueError, match="holds no sweep"):  # it is free again
+        sweep(space, folder, search="random", trials=1, resume=True)
 
 
 def test_a_sweep_in_which_all_fails_gives_up_and_can_go_on(
