@@ -360,13 +360,18 @@ def _read_once(read: Callable[..., Any], arguments: tuple[Any, ...], _stamps: An
 
 def _cut(training: Dataset, test: Dataset, split: str) -> Dataset:
     """Cuts a split from a training and a test set, as views of their memory."""
-    num_train = len(training) - max(1, len(training) // _VAL_FRACTION)
+    num_train = len(training) - _num_val(training)
     full, items = {
         "train": (training, slice(None, num_train)),
         "val": (training, slice(num_train, None)),
         "test": (test, slice(None)),
     }[split]
     return Dataset(full.images[items], full.labels[items], full.num_classes)
+
+
+def _num_val(training: Dataset) -> int:
+    """Returns how many items of a training set, the last of it, are for validation."""
+    return max(1, len(training) // _VAL_FRACTION)
 
 
 def _agreed(origin: Path, training: Dataset, test: Dataset) -> tuple[Dataset, Dataset]:
@@ -382,17 +387,28 @@ def _agreed(origin: Path, training: Dataset, test: Dataset) -> tuple[Dataset, Da
             "val; at least 2 are needed"
         )
     num_classes = 1 + max(int(full.labels.max()) for full in (training, test))
-    num_found = len(np.unique(training.labels))
-    num_runs = 1 + np.count_nonzero(np.diff(training.labels))
-    if 1 < num_found == num_runs < len(training):
-        raise ValueError(
-            f"{origin}: the {len(training)} training items are sorted by class, so that val, the "
-            "last of them, would have classes that train has not; shuffle them"
-        )
+    _require_mixed(origin, training)
     return (
         Dataset(training.images, training.labels, num_classes),
         Dataset(test.images, test.labels, num_classes),
     )
+
+
+def _require_mixed(origin: Path, training: Dataset) -> None:
+    """Raises a ValueError if items are sorted by class, so that val has but the last classes."""
+    num_val = _num_val(training)
+    of_all, of_train, of_val = (
+        np.unique(labels)
+        for labels in (training.labels, training.labels[:-num_val], training.labels[-num_val:])
+    )
+    num_runs = 1 + np.count_nonzero(np.diff(training.labels))
+    is_sorted = num_runs == len(of_all) < len(training)
+    is_typical = len(of_val) == min(num_val, len(of_all)) and len(of_train) == len(of_all)
+    if is_sorted and not is_typical:
+        raise ValueError(
+            f"{origin}: the {len(training)} training items are sorted by class, and val, the last "
+            f"{num_val} of them, would be of {', '.join(map(str, of_val))} alone; shuffle them"
+        )
 
 
 def _named_dataset(origin: str, images: NDArray[Any], labels: NDArray[Any]) -> Dataset:
