@@ -673,7 +673,8 @@ def test_frames_are_collected(tiny, by):
 
 
 def test_people_can_watch(tiny, monkeypatch):
-    pygame = pytest.importorskip("pygame")
+    import pygame
+
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     shown = registered(tiny, render_mode="rgb_array")
     env = HumanRendering(shown)
