@@ -24,7 +24,6 @@ SMALL: dict[str, Any] = {
     "location_hidden_size": 8,
     "image_hidden_size": 12,
     "hidden_size": 16,
-    "device": "cpu",  # of a GPU: test_gpu.py
 }
 
 
@@ -1013,8 +1012,6 @@ def test_other_action_formats_are_refused(action_format: str) -> None:
 
 
 def test_a_gpu_that_is_not_there_is_refused(tiny_env: GlimpseVectorEnv) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
     with pytest.raises(ValueError, match="finds no GPU"):
         Reinforce(tiny_env, device="cuda")
 
