@@ -180,6 +180,22 @@ def test_a_benchmark_on_two_workers_has_the_results_of_one_after_another(
     assert len((tmp_path / "threads.txt").read_text().splitlines()) == 4
 
 
+def test_asha_stops_those_that_lag_behind(preset: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    rates = "[0.01, 1e-9, 2e-9, 3e-9]"  # the first learns, the others do not
+    space.write_text(f"preset: {preset}\nspace: {{agent.learning_rate: {rates}}}\n")
+    options = ("--search", "grid", "--early-stopping", "asha", "--workers", 2, "--threads", 1)
+    finish(ram("sweep", space, *options, "--folder", "sweep", folder=tmp_path))
+    rows = table(tmp_path / "sweep" / "trials.csv")
+    assert [row["agent.learning_rate"] for row in rows] == ["0.01", "1e-09", "2e-09", "3e-09"]
+    assert (rows[0]["state"], rows[0]["epochs_run"]) == ("done", str(EPOCHS))
+    # The second may have been the first to come so far; those after it have the first before them.
+    for row in rows[2:]:
+        assert (row["state"], row["epochs_run"]) == ("stopped early", "1")
+        run = tmp_path / "sweep" / "trials" / row["trial"] / "seed-0"
+        assert len((run / "metrics.csv").read_text().splitlines()) - 1 < EPOCHS  # stopped, indeed
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
