@@ -68,6 +68,9 @@ class WithGaze:
     Args:
         agent: Who answers.
         gaze: Where to look.
+
+    Raises:
+        ValueError: When it acts: the agent's actions are no dicts.
     """
 
     def __init__(self, agent: Agent, gaze: Gaze) -> None:
@@ -91,5 +94,10 @@ class WithGaze:
         action, agent_state = self._agent.predict(
             observation, agent_state, episode_start, deterministic
         )
+        if not isinstance(action, dict):
+            raise ValueError(
+                f"{type(self._agent).__name__} answers by {brief(action)}, which has no location to "
+                "put another in; WithGaze is for environments with action_format='dict'"
+            )
         location = self._gaze(taken)
         return {**action, "location": location[0] if is_single else location}, (taken, agent_state)

@@ -125,7 +125,7 @@ class TrainCommand(TrainConfig):
     ] = DEFAULT_AGENT
     """The agent; each has options of its own, see `ram train --agent NAME --help`."""
     run_dir: Path | None = None
-    """Folder for the run, used as it is; by default a new one in runs/."""
+    """Folder for the run, new or empty; by default a new one in runs/."""
     resume: Path | None = None
     """Folder of a run to go on with, as it was configured: no other option goes with it."""
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,15 @@ def test_with_gaze_looks_by_the_script_and_answers_as_the_agent(
     assert action["location"].tolist() == [-0.5, 0.5]
     assert action["label"] == first["label"][1]
     assert scripted.predict(single, state)[0]["location"].tolist() == [0.5, -0.5]
+
+
+def test_answers_without_a_location_are_refused() -> None:
+    class Sampler:
+        def predict(self, observation: Any, *_: Any, **__: Any) -> tuple[np.ndarray, None]:
+            return np.zeros((len(observation["location"]), 3), np.int64), None
+
+    env = GlimpseVectorEnv(
+        (np.zeros((2, 8, 8), np.uint8), [0, 1]), num_envs=2, action_format="multi_discrete"
+    )
+    with pytest.raises(ValueError, match=r"^Sampler answers by .*action_format='dict'$"):
+        WithGaze(Sampler(), center_gaze).predict(env.reset()[0])
