@@ -96,8 +96,8 @@ class WithGaze:
         )
         if not isinstance(action, dict):
             raise ValueError(
-                f"{type(self._agent).__name__} answers by {brief(action)}, which has no location to "
-                "put another in; WithGaze is for environments with action_format='dict'"
+                f"{type(self._agent).__name__} answers by {brief(action)}, which has no location "
+                "to put another in; WithGaze is for environments with action_format='dict'"
             )
         location = self._gaze(taken)
         return {**action, "location": location[0] if is_single else location}, (taken, agent_state)
