@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from ram_env import rendering
-from ram_env.rendering import SCALE_COLOURS, render_frame, render_text
+from ram_env.rendering import SCALE_COLOURS, colours, render_frame, render_text
 
 MAGENTA = (255, 0, 255)  # drawn by nothing but the image or the glimpse under test
 NUM_GLIMPSES = 6
@@ -233,7 +232,7 @@ def bar_lengths(belief, width):
     frame = frame_of(*moment(painted(MAGENTA)), belief=belief, width=width)
     beside_image = frame[BELOW_HEADER:, extent(has_colour(frame, MAGENTA))[2] :]
     runs = longest_runs(
-        has_colour(beside_image, rendering._BAR) | has_colour(beside_image, rendering._TEXT)
+        has_colour(beside_image, colours.BAR) | has_colour(beside_image, colours.TEXT)
     )
     # Text has the colours of bars too, but no run as long as theirs.
     is_bar = runs >= 8
@@ -253,7 +252,7 @@ def test_bars_are_as_long_as_the_probabilities_say(width):
 def test_the_likeliest_class_stands_out():
     for likeliest in (2, 7):
         frame = frame_of(*moment(patch=4), belief=beliefs(10, likeliest, 0.9))[BELOW_HEADER:]
-        bright = longest_runs(has_colour(frame, rendering._TEXT))
+        bright = longest_runs(has_colour(frame, colours.TEXT))
         assert bright.max() > 50
         if likeliest == 2:
             first = bright.argmax()
@@ -268,7 +267,7 @@ def test_of_many_classes_only_the_top_ones_and_the_true_one_are_shown():
     changed[900:] -= 0.0001
     np.testing.assert_array_equal(frame, frame_of(*moment(), belief=changed))
     end = frame_of(*moment(), belief=belief, label=950, prediction=123)
-    assert has_colour(end[BELOW_HEADER:], rendering._RIGHT).any()
+    assert has_colour(end[BELOW_HEADER:], colours.RIGHT).any()
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 11, 13, 20, 21])
@@ -276,14 +275,14 @@ def test_any_number_of_classes_fits(num_classes):
     belief = np.full(num_classes, 1 / num_classes)
     for width in (240, 480, 640):
         bottom_rows = frame_of(*moment(), belief=belief, width=width)[-4:]
-        assert (bottom_rows == rendering._BACKGROUND).all()
+        assert (bottom_rows == colours.BACKGROUND).all()
 
 
 # ------------------------------------------------------------------------------------ label, answer
 
 
 def verdict_pixels(frame):
-    return {name: has_colour(frame, getattr(rendering, name)) for name in ("_RIGHT", "_WRONG")}
+    return {name: has_colour(frame, getattr(colours, name)) for name in ("RIGHT", "WRONG")}
 
 
 def test_without_a_label_nothing_is_judged():
@@ -300,7 +299,7 @@ def test_the_true_class_is_marked_in_its_row():
     heights = []
     for label in (1, 4, 8):
         frame = frame_of(*moment(), belief=np.eye(10)[9], label=label, prediction=9)
-        rows = np.flatnonzero(verdict_pixels(frame)["_RIGHT"].any(axis=1))
+        rows = np.flatnonzero(verdict_pixels(frame)["RIGHT"].any(axis=1))
         assert np.ptp(rows) < 20
         heights.append(rows.mean())
     first, second, third = heights
@@ -311,13 +310,13 @@ def test_the_true_class_is_marked_in_its_row():
 def test_right_and_wrong_answers_differ():
     belief = beliefs(10, 3, 0.6)
     right = verdict_pixels(frame_of(*moment(), belief=belief, label=3, prediction=3))
-    assert right["_RIGHT"][:BELOW_HEADER].any()
-    assert not right["_WRONG"].any()
+    assert right["RIGHT"][:BELOW_HEADER].any()
+    assert not right["WRONG"].any()
     for prediction in (3, -1):
         frame = frame_of(*moment(), belief=belief, label=5, prediction=prediction)
         wrong = verdict_pixels(frame)
-        assert wrong["_WRONG"][:BELOW_HEADER].any()
-        assert not wrong["_RIGHT"][:BELOW_HEADER].any()
+        assert wrong["WRONG"][:BELOW_HEADER].any()
+        assert not wrong["RIGHT"][:BELOW_HEADER].any()
 
 
 # ---------------------------------------------------------------------------------------- both ways
