@@ -77,8 +77,8 @@ ROAMING_AGENT = replace(
     location_return="mean_log_likelihood",
     reinforce_weight=0.3,
     location_learning_rate=0.1,
+    weight_decay=0.1,
 )
-CLUTTER_AGENT = replace(ROAMING_AGENT, weight_decay=0.05)
 
 PRESETS: dict[str, TrainConfig] = {
     "fglab": TrainConfig(
@@ -100,18 +100,20 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "paper-translated": TrainConfig(
         task=TaskConfig(env="ram_env/TranslatedMNIST-v0", train_scene="distorted-translated"),
-        agent=replace(ROAMING_AGENT, weight_decay=0.1),
+        agent=ROAMING_AGENT,
         epochs=100,
     ),
     "paper-cluttered": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST-v0", train_scene="distorted-cluttered"),
-        agent=CLUTTER_AGENT,
-        epochs=150,
+        agent=ROAMING_AGENT,
+        epochs=110,
     ),
     "paper-cluttered-100": TrainConfig(
         task=TaskConfig(env="ram_env/ClutteredMNIST100-v0", train_scene="distorted-cluttered-100"),
-        agent=replace(  # the same in pixels
-            CLUTTER_AGENT,
+        agent=replace(
+            ROAMING_AGENT,
+            weight_decay=0.05,
+            # The same in pixels:
             raster=circle(radius=0.12, count=7),
             location_std=0.06,
             final_location_std=0.02,
