@@ -63,7 +63,7 @@ def ask(
     agent: Agent,
     observation: dict[str, NDArray[Any]],
     state: Any,
-    episode_start: NDArray[np.bool_],
+    episode_start: NDArray[np.bool_] | None,
     *,
     deterministic: bool,
 ) -> tuple[Any, Any]:

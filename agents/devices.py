@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from agents.hyperparameters import Device, Precision
+from ram_env.validation import require_choice
 
 # What processors call their instructions for products of bfloat16 (x86, x86, ARM).
 BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def find_device(device: Device) -> torch.device:
-    """Returns the device to run on; a ValueError if a GPU is asked for and there is none."""
+    """Returns the device to run on.
+
+    Raises:
+        ValueError: It is none of those, or a GPU, and there is none.
+    """
+    require_choice("device", device, get_args(Device))
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():

@@ -99,7 +99,7 @@ class FullImageClassifier:
         self.num_timesteps = 0
 
     def learn(
-        self, total_timesteps: int, *, callback: Callable[[FullImageClassifier], None] | None = None
+        self, total_timesteps: int, callback: Callable[[FullImageClassifier], None] | None = None
     ) -> FullImageClassifier:
         """Learns from this many images, rounded up to whole batches; `callback` after each.
 

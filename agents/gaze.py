@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agents.base import Agent
+from agents.base import Agent, ask
 from ram_env.validation import as_array, brief
 
 Gaze = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -70,7 +70,7 @@ class WithGaze:
         gaze: Where to look.
 
     Raises:
-        ValueError: When it acts: the agent's actions are no dicts.
+        ValueError: When it acts: the agent is none, or its actions are no dicts.
     """
 
     def __init__(self, agent: Agent, gaze: Gaze) -> None:
@@ -91,8 +91,8 @@ class WithGaze:
         if episode_start is not None:
             taken = np.where(episode_start, 0, taken)
         taken = taken + 1
-        action, agent_state = self._agent.predict(
-            observation, agent_state, episode_start, deterministic
+        action, agent_state = ask(
+            self._agent, observation, agent_state, episode_start, deterministic=deterministic
         )
         if not isinstance(action, dict):
             raise ValueError(

@@ -29,7 +29,7 @@ class Rollout(NamedTuple):
             class where it is supervised, locations where the gaze is not learned.
         baselines: The return that was expected after each glimpse, `(T, B)`.
         class_logits: `(T, B, K)`.
-        labels: The true classes, int64 `(B,)`; None in tasks of moves.
+        labels: The true classes, int64 `(B,)`; None where they are not told, as in tasks of moves.
         returns: The undiscounted sum of an episode's rewards, `(B,)`.
         move_log_probs: In tasks of moves, which count after every glimpse as an answer does after
             the last one: their log-probability, `(T, B)`. `class_logits` are of moves then, and

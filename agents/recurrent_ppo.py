@@ -83,11 +83,12 @@ def make_recurrent_ppo(
         env: The environments, as `SB3VecEnv` takes them; those of the action format `"discrete"`
             are the ones to learn in, see `RecurrentPPOHyperparameters`.
         tensorboard_log: Folder for SB3's logs; None: none.
-        **hyperparameters: Fields of `RecurrentPPOHyperparameters`.
+        **hyperparameters: Fields of `RecurrentPPOHyperparameters`. Those that say what environments
+            are to be made, `action_format` and `grid_size`, can only be those of `env`.
 
     Raises:
         ValueError: The environments are not as `SB3VecEnv` takes them, or a hyperparameter has a
-            value that is not allowed.
+            value that is not allowed, or another than they have.
         TypeError: There is no such hyperparameter.
 
     Example:
@@ -98,6 +99,12 @@ def make_recurrent_ppo(
         >>> actions, state = agent.predict(env.reset()[0], deterministic=True)
     """
     values = RecurrentPPOHyperparameters(**hyperparameters)
+    for name in values.env_options.keys() & hyperparameters.keys():
+        if hyperparameters[name] != (found := getattr(env.task, name)):
+            raise ValueError(
+                f"{name}={hyperparameters[name]!r}, but the environments have {found!r}; give that "
+                f"to gymnasium.make_vec, which makes them"
+            )
     return RecurrentPPO(
         "MultiInputLstmPolicy",
         learning_environments(env),

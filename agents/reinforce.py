@@ -44,7 +44,7 @@ from agents.optimisers import (
 from agents.processes import Share
 from agents.seeds import learning_seeds
 from agents.spaces import GlimpseSpaces
-from ram_env.validation import require_choice
+from ram_env.validation import require_choice, require_positive
 
 
 class UpdateMetrics(NamedTuple):
@@ -57,10 +57,10 @@ class UpdateMetrics(NamedTuple):
         reinforce_loss: REINFORCE of the locations.
         baseline_loss: The baseline's mean square error.
         cross_entropy: Of the classes after the last glimpse, whether it was minimised or not; NaN
-            of moves, which have no labels.
+            without labels, as of moves.
         reward: Mean return of the rollout's episodes.
-        accuracy: How often the likeliest class after the last glimpse was right; of moves, which
-            are not right or wrong by themselves, the mean return.
+        accuracy: How often the likeliest class after the last glimpse was right; without labels,
+            as of moves, which are not right or wrong by themselves, the mean return.
     """
 
     loss: float
@@ -156,8 +156,8 @@ class Reinforce:
     def learn(
         self,
         total_timesteps: int,
-        *,
         callback: Callback | None = None,
+        *,
         reset_num_timesteps: bool = True,
         schedule_timesteps: int | None = None,
     ) -> Reinforce:
@@ -180,9 +180,11 @@ class Reinforce:
 
         Raises:
             ValueError: The agent was loaded without an environment, the environment's episodes
-                are not of the kind described above, or learning has diverged.
+                are not of the kind described above, `total_timesteps` is not above 0, or learning
+                has diverged.
         """
         num_envs = self._require_env().num_envs
+        require_positive("total_timesteps", total_timesteps)
         if reset_num_timesteps:
             self.num_timesteps = 0
         end = self.num_timesteps + total_timesteps

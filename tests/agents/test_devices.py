@@ -21,6 +21,12 @@ def test_a_gpu_that_is_not_there_is_told_of(monkeypatch: pytest.MonkeyPatch) -> 
         find_device("cuda")
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:0", torch.device("cpu")])
+def test_another_device_is_refused(device: object) -> None:
+    with pytest.raises(ValueError, match=r"^device=.* is not one of .*auto.*cpu.*cuda"):
+        find_device(device)
+
+
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])
 def test_a_precision_is_what_it_is_called(name: str) -> None:
     assert find_precision(name, CPU) is getattr(torch, name)

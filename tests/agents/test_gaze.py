@@ -61,6 +61,18 @@ def test_with_gaze_looks_by_the_script_and_answers_as_the_agent(
     assert scripted.predict(single, state)[0]["location"].tolist() == [0.5, -0.5]
 
 
+def test_an_agent_that_is_none_is_told_so(tiny_env: GlimpseVectorEnv) -> None:
+    class Forgetful:
+        def predict(self, *_: Any, **__: Any) -> dict[str, np.ndarray]:
+            return {"location": np.zeros((4, 2)), "label": np.zeros(4, int)}
+
+    observation, _ = tiny_env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"must return \(actions, state\), that of Forgetful"):
+        WithGaze(Forgetful(), center_gaze).predict(observation)
+    with pytest.raises(ValueError, match="has no method predict"):
+        WithGaze(None, center_gaze).predict(observation)
+
+
 def test_answers_without_a_location_are_refused() -> None:
     class Sampler:
         def predict(self, observation: Any, *_: Any, **__: Any) -> tuple[np.ndarray, None]:

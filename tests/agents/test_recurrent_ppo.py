@@ -114,6 +114,13 @@ def test_environments_with_other_spaces_are_no_damage(tmp_path: Path) -> None:
     assert not isinstance(raised.value, DamagedCheckpointError)
 
 
+def test_options_of_environments_that_theirs_are_not_are_refused() -> None:
+    for options in ({"grid_size": 4}, {"action_format": "multi_discrete"}):
+        with pytest.raises(ValueError, match=r"but the environments have (3|'discrete')"):
+            make_recurrent_ppo(make_env(), **options)
+    make_recurrent_ppo(make_env(action_format="multi_discrete"))  # what is not given, they say
+
+
 def test_dict_actions_are_refused_with_what_to_do() -> None:
     with pytest.raises(ValueError, match="'multi_discrete' or 'discrete'"):
         make_recurrent_ppo(make_env(action_format="dict"))

@@ -579,6 +579,9 @@ def test_learning_counts_timesteps_in_whole_rollouts(tiny_env: GlimpseVectorEnv)
     assert agent.num_timesteps == 3 * 4 * 3
     agent.learn(1)
     assert agent.num_timesteps == 4 * 3
+    for nothing in (0, -12):
+        with pytest.raises(ValueError, match=f"total_timesteps={nothing}"):
+            agent.learn(nothing)
 
 
 def test_every_call_of_learn_has_episodes_of_its_own(
@@ -606,7 +609,7 @@ def test_neighbouring_seeds_have_episodes_of_their_own(tiny_env: GlimpseVectorEn
 
 def test_a_callback_stops_learning(tiny_env: GlimpseVectorEnv) -> None:
     agent = Reinforce(tiny_env, **SMALL)
-    agent.learn(10_000, callback=lambda learner, _: learner.num_timesteps < 5 * 12)
+    agent.learn(10_000, lambda learner, _: learner.num_timesteps < 5 * 12)  # where SB3 has it
     assert agent.num_timesteps == 5 * 12
 
 
