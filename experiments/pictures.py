@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -17,16 +18,12 @@ from PIL import Image, ImageDraw
 
 from agents.files import replace_atomically
 from ram_env.rendering import as_rgb, scale_colour
+from ram_env.rendering.colours import BACKGROUND, PANEL, SHADOW, Colour
 
-Colour: TypeAlias = tuple[int, int, int]
 Pixels: TypeAlias = NDArray[np.uint8]
 Integers: TypeAlias = NDArray[np.integer[Any]]
 
-# As dark as the frames of `ram_env.rendering`. A tile is lighter than black: the border of a dark
-# image must show.
-_BACKGROUND: Colour = (15, 19, 28)
-_TILE_COLOUR: Colour = (35, 43, 60)
-_SHADOW = (8, 10, 16, 190)  # with an alpha
+_SHADOW_ALPHA = 190
 _WHITE = np.iinfo(np.uint8).max
 
 # Lengths in pixels of the picture.
@@ -111,7 +108,7 @@ def _draw_tile(pixels: Pixels, boxes: Integers, colours: Sequence[Colour]) -> Pi
     zoom = _zoom(max(height, width))
     size = (round(width * zoom), round(height * zoom))
     resample = Image.Resampling.NEAREST if zoom >= 1 else Image.Resampling.BOX
-    tile = Image.new("RGB", (_TILE_WIDTH, size[1] + 2 * _MARGIN), _TILE_COLOUR)
+    tile = Image.new("RGB", (_TILE_WIDTH, size[1] + 2 * _MARGIN), PANEL)
     corner = ((tile.width - size[0]) // 2, _MARGIN)
     tile.paste(Image.fromarray(pixels).resize(size, resample), corner)
     edges = np.rint(np.tile(corner, 2) + zoom * boxes).astype(int).tolist()
@@ -142,7 +139,7 @@ def _draw_box(tile: Image.Image, edges: Sequence[int], colour: Colour) -> None:
         ImageDraw.Draw(tile, "RGBA").rectangle(corners, outline=paint, width=thickness)
 
     # A shadow on both sides keeps the line apart from bright pixels.
-    outline(_LINE_WIDTH + _SHADOW_WIDTH, _SHADOW, _LINE_WIDTH + 2 * _SHADOW_WIDTH)
+    outline(_LINE_WIDTH + _SHADOW_WIDTH, (*SHADOW, _SHADOW_ALPHA), _LINE_WIDTH + 2 * _SHADOW_WIDTH)
     outline(_LINE_WIDTH, colour, _LINE_WIDTH)
 
 
@@ -150,7 +147,7 @@ def _side_by_side(tiles: Sequence[Pixels]) -> Pixels:
     """Returns tiles `(height, _TILE_WIDTH, 3)` of one size in a row, with gaps all around."""
     height = tiles[0].shape[0] + 2 * _GAP
     stride = _TILE_WIDTH + _GAP
-    picture = np.full((height, len(tiles) * stride + _GAP, 3), _BACKGROUND, np.uint8)
+    picture = np.full((height, len(tiles) * stride + _GAP, 3), BACKGROUND, np.uint8)
     for index, tile in enumerate(tiles):
         left = _GAP + index * stride
         picture[_GAP:-_GAP, left : left + _TILE_WIDTH] = tile
@@ -188,7 +185,10 @@ def write_gif(
     """
     if len(frames) != len(seconds):
         raise ValueError(f"{len(frames)} frames, but {len(seconds)} durations")
-    first, *others = _with_palette(np.stack(frames))
+    shapes = sorted({frame.shape for frame in frames})
+    if len(shapes) != 1:
+        raise ValueError(f"frames of the shapes {shapes}; give at least one, all of the same shape")
+    first, *others = _with_palette(frames)
     milliseconds = [round(1000 * _GIF_TICK * round(length / _GIF_TICK)) for length in seconds]
     with replace_atomically(path) as beside:
         first.save(
@@ -227,19 +227,21 @@ def write_episodes(
     write_gif(path, frames, durations)
 
 
-def _with_palette(frames: Pixels) -> list[Image.Image]:
-    """Returns frames `(n, height, width, 3)` with one palette for all, so that nothing flickers.
+def _with_palette(frames: Sequence[Pixels]) -> list[Image.Image]:
+    """Returns frames `(height, width, 3)` with one palette for all, so that nothing flickers.
 
     Without dithering, which would speckle our large dark areas and make a file several times as
-    large.
+    large. One frame after the other, as there may be thousands.
     """
-    codes = frames @ _RGB_TO_CODE
-    found, counts = np.unique(codes, return_counts=True)
-    found = found[np.argsort(-counts, kind="stable")]
+    counts: Counter[int] = Counter()
+    for frame in frames:
+        codes, times = np.unique(frame @ _RGB_TO_CODE, return_counts=True)
+        counts.update(dict(zip(codes.tolist(), times.tolist(), strict=True)))
+    found = np.array(sorted(counts, key=lambda code: (-counts[code], code)))
     colours = (found[:, np.newaxis] // _RGB_TO_CODE % (_WHITE + 1)).astype(np.uint8)
     index_of_code = np.zeros(_NUM_CODES, np.uint8)
     palette, index_of_code[found] = _quantise(colours)
-    images = [Image.fromarray(indices) for indices in index_of_code[codes]]
+    images = [Image.fromarray(index_of_code[frame @ _RGB_TO_CODE]) for frame in frames]
     for image in images:
         image.putpalette(palette.tobytes())
     return images

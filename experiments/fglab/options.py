@@ -297,15 +297,16 @@ def read_arguments(arguments: Sequence[str]) -> Request:
         ValueError: An option that is unknown, missing its value, given twice or not allowed.
     """
     words = list(arguments)
+    known = (*BY_NAME, *FOLDERS, "_id")
     texts: dict[str, str] = {}
     gpu: int | None = None
     while words:
         word = words.pop(0)
         name, equals, text = word.lstrip("-").partition("=")
-        if "_id" in texts and not equals and len(words) == 1 and name not in BY_NAME:
+        if "_id" in texts and not equals and len(words) == 1 and name not in known:
             gpu = _parse_gpu(word, words.pop())
             continue
-        if name not in (*BY_NAME, *FOLDERS, "_id"):
+        if name not in known:
             raise ValueError(f"unknown option {word!r}; the options are {', '.join(BY_NAME)}, _id")
         if name in texts:
             raise ValueError(f"{name} is given twice: {texts[name]!r} and then {word!r}")

@@ -350,7 +350,7 @@ def test_frames_without_a_duration_and_of_two_sizes_are_refused(tmp_path):
         write_gif(tmp_path / "episode.gif", frames, [1, 1, 1])
     with pytest.raises(ValueError, match="shape"):
         write_gif(tmp_path / "episode.gif", [frames[0], frames[1][:-1]], [1, 1])
-    with pytest.raises(ValueError, match="array"):
+    with pytest.raises(ValueError, match="at least one"):
         write_gif(tmp_path / "episode.gif", [], [])
     assert not list(tmp_path.iterdir())
 

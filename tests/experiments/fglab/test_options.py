@@ -60,7 +60,7 @@ def test_the_index_of_a_gpu_comes_behind_the_id(name: str, command: str) -> None
 
 
 def test_folders_are_options_of_ours_before_fgmachines() -> None:
-    arguments = ["--results", "/data", "--runs=/runs", *with_id(next(iter(SUPPORTED.values())))]
+    arguments = ["--results", "/data", *with_id(next(iter(SUPPORTED.values()))), "--runs", "/runs"]
     request = read_arguments(arguments)
     assert (request.results, request.runs) == (Path("/data"), Path("/runs"))
 
@@ -109,6 +109,7 @@ def test_a_value_may_begin_with_a_dash() -> None:
         (["--_id="], "_id='' cannot be the name"),
         (["--_id=a", "--gpu", "first"], "--gpu 'first' behind _id is not the index of a GPU"),
         (["--gpu", "0"], "unknown option '--gpu'"),
+        (["--_id=a", "--_id", "2"], "_id is given twice: 'a' and then '--_id'"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_allowed(arguments: list[str], message: str) -> None:
