@@ -27,7 +27,7 @@ import tyro
 from agents.files import digest_of
 from agents.full_image import NETWORKS
 from experiments.benchmark_plots import plot_gaze_maps, plot_glimpse_curves, plot_learning_curves
-from experiments.config import TaskConfig, TrainConfig
+from experiments.config import TrainConfig
 from experiments.contenders import (
     DESCRIPTIONS,
     PPO,
@@ -44,11 +44,10 @@ from experiments.launcher import (
     Workers,
     last_line,
     launch,
-    sole_driver,
 )
 from experiments.presets import find_preset
 from experiments.render import draw_gaze, gaze_centres, mean_image
-from experiments.run_folder import read_json, write_json, write_text
+from experiments.run_folder import read_json, sole_driver, write_json, write_text
 from experiments.tables import csv_table, markdown_table
 from ram_env.validation import require_integer
 
@@ -151,7 +150,7 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILURE).unlink(missing_ok=True)  # an earlier try's
     # As they are now: what changes while it learns has no part in it.
-    code, data = digest_of(source_of(cell.agent)), digest_of(_data_of(cell))
+    code, data = digest_of(source_of(cell.agent)), digest_of(cell.config.data)
     began = time.perf_counter()
     trained = find_contender(cell.agent)(cell, folder)
     seconds = trained.seconds_before + time.perf_counter() - began
@@ -177,12 +176,6 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
         "curve": [point._asdict() for point in trained.curve],
     }
     write_json(folder / "result.json", result)
-
-
-def _data_of(cell: Cell) -> Path | None:
-    """Returns where a cell's data set is; None if it is the embedded one."""
-    dataset = cell.config.task.dataset
-    return None if dataset == TaskConfig.dataset else Path(dataset)
 
 
 class Benchmark:
@@ -224,7 +217,7 @@ class Benchmark:
                 f"{path.parent} is of another configuration than {cell}; give another --folder, or "
                 "remove it"
             )
-        if result.get("data", data := self._digest(_data_of(cell))) != data:
+        if result.get("data", data := self._digest(cell.config.data)) != data:
             raise ValueError(
                 f"{path.parent} is of other data: {cell.config.task.dataset} has changed since; "
                 "give another --folder, or remove it"
@@ -233,7 +226,7 @@ class Benchmark:
         return result if result.get("code", code) == code else None
 
     def plan(self) -> str:
-        """Returns what is to be run, and about how long that takes."""
+        """Returns what is to be run, and about how long that takes, one cell after another."""
         left = self._left
         done = len(self.cells) - len(left)
         seconds = [self._estimate(cell) for cell in left]
@@ -242,7 +235,7 @@ class Benchmark:
         lines = [
             f"{len(self.cells)} cell{'s' * (len(self.cells) != 1)}: {done} finished, "
             f"{len(left)} to run"
-            + (f", about {max(1, round(known / 60))} min" if known else "")
+            + (f", about {max(1, round(known / 60))} min one after another" if known else "")
             + (f", {unknown} of unknown length" if unknown else "")
         ]
         for agent in dict.fromkeys(cell.agent for cell in left):

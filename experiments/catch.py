@@ -27,7 +27,7 @@ from experiments.contenders import action_options
 from experiments.evaluate import wilson_interval
 from experiments.pictures import write_episodes
 from experiments.plots import plot_training
-from experiments.reinforce_trainer import LearnsByReinforce, load_training_state
+from experiments.reinforce_trainer import LearnsByReinforce
 from experiments.render import play_frames
 from experiments.run_folder import RunFolder, read_as, write_json
 from experiments.train import ProgressBar, require_resume_alone, stopping_cleanly
@@ -84,6 +84,10 @@ class CatchConfig:
         for name in ("epochs", "updates_per_epoch", "batch_size"):
             require_integer(name, getattr(self, name), at_least=1)
 
+    @property
+    def data(self) -> None:
+        """There is none to read: its episodes are made of their seeds."""
+
     def to_json(self) -> dict[str, Any]:
         """Returns what JSON can hold and `from_json` takes."""
         return dataclasses.asdict(self)
@@ -127,7 +131,8 @@ class CatchTrainer(LearnsByReinforce):
     def __init__(self, run: RunFolder, config: CatchConfig) -> None:
         env = make_envs(config.batch_size, autoreset_mode="Disabled")
         if run.latest.exists():
-            agent = load_training_state(run.latest, env, config.agent)
+            run.require_unchanged(config)
+            agent = Reinforce.load_training_state(run.latest, env, device=config.agent.device)
         else:
             agent = Reinforce(env, **vars(config.agent))
         episodes = config.updates_per_epoch * config.batch_size
@@ -149,7 +154,7 @@ def make_envs(num_envs: int, **options: Any) -> CatchVectorEnv:
     return cast(CatchVectorEnv, gym.make_vec(CATCH, num_envs=num_envs, **options).unwrapped)
 
 
-def play(agent: Agent, seeds: Sequence[int]) -> NDArray[np.bool_]:
+def play(agent: Agent, seeds: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     """Plays one deterministic episode of each seed, on Catch as it is by default.
 
     Args:
@@ -163,12 +168,12 @@ def play(agent: Agent, seeds: Sequence[int]) -> NDArray[np.bool_]:
     Raises:
         ValueError: The agent is none, or is made for other actions; or there are no seeds.
     """
-    if not seeds:
+    if len(seeds) == 0:
         raise ValueError(f"seeds={seeds!r} are no episodes to play; give at least one")
     options = action_options(agent, CatchTask().num_choices)
     caught = []
     for first in range(0, len(seeds), EPISODES_AT_ONCE):
-        batch: list[int | None] = list(seeds[first : first + EPISODES_AT_ONCE])
+        batch: list[int | None] = [int(seed) for seed in seeds[first : first + EPISODES_AT_ONCE]]
         env = make_envs(len(batch), autoreset_mode="Disabled", **options)
         observation, _ = env.reset(seed=batch)
         state, starts, terminated = None, np.ones(len(batch), bool), np.zeros(len(batch), bool)

@@ -62,12 +62,16 @@ class TaskConfig:
         return {name: value for name, value in values.items() if value is not None}
 
     @property
+    def data(self) -> Path | None:
+        """Where the data set is; None if it is the embedded one."""
+        return None if self.dataset == TaskConfig.dataset else Path(self.dataset)
+
+    @property
     def with_absolute_path(self) -> TaskConfig:
         """The same, with the data set's path made absolute."""
-        path = Path(self.dataset)
-        if self.dataset == TaskConfig.dataset or not path.exists():
+        if self.data is None or not self.data.exists():
             return self
-        return dataclasses.replace(self, dataset=str(path.resolve()))
+        return dataclasses.replace(self, dataset=str(self.data.resolve()))
 
     @property
     def training_scene(self) -> dict[str, Any]:
@@ -91,6 +95,11 @@ class TrainConfig:
         """Checks the values."""
         require_integer("epochs", self.epochs, at_least=1)
         require_integer("batch_size", self.batch_size, at_least=1)
+
+    @property
+    def data(self) -> Path | None:
+        """Where the data set is; None if it is the embedded one."""
+        return self.task.data
 
     def to_json(self) -> dict[str, Any]:
         """Returns what JSON can hold and `from_json` takes."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -95,7 +96,7 @@ class Cell:
             return task
         return dataclasses.replace(task, dataset=self.dataset).with_absolute_path
 
-    @property
+    @cached_property
     def timesteps(self) -> int:
         """Environment steps, if every episode takes all its glimpses."""
         task = self.config.task

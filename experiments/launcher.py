@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
 import torch
@@ -31,7 +29,7 @@ class Jobs(Protocol[Job]):
     """What is to be run, and who is told how it goes; never leaves the process of the command.
 
     So nothing here needs a lock, and whatever it keeps on disk is written by one process alone, if
-    that holds the folder (`sole_driver`).
+    that holds the folder (`run_folder.sole_driver`).
     """
 
     def next(self) -> Job | None:
@@ -45,46 +43,6 @@ class Jobs(Protocol[Job]):
 
     def on_end(self, job: Job, failure: str | None) -> None:
         """Is told that a job has ended, with the traceback of what went wrong, if anything did."""
-
-
-@contextmanager
-def sole_driver(folder: Path) -> Iterator[None]:
-    """Holds a command's folder, so that no other command works there at the same time.
-
-    The system lets go of it when the process ends, whatever ends it.
-
-    Args:
-        folder: Made if it is not there, and taken away again if nothing gets in.
-
-    Raises:
-        ValueError: Another command works there, or it is a file.
-        OSError: The folder cannot be made.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"folder={str(folder)!r} is a file; give a folder, new or not")
-    if sys.platform == "win32":  # which has no such locks
-        yield
-        return
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # where the file system has no locks, it goes without
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ValueError(
-                    f"--folder {folder}: another command is at work there; wait until it has "
-                    "ended, or stop it"
-                ) from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 
-from agents.hyperparameters import Hyperparameters
 from agents.processes import Share
 from agents.reinforce import Reinforce, UpdateMetrics
 from experiments.config import TrainConfig
 from experiments.trainer import EpochTrainer, Progress, Trainer, training_env
-from ram_env.validation import as_options
 
 
 class LearnsByReinforce(EpochTrainer):
@@ -74,36 +71,8 @@ class ReinforceTrainer(LearnsByReinforce, Trainer):
     @classmethod
     def read_training_state(cls, path: Path, config: TrainConfig) -> Reinforce:
         """See `Trainer.read_training_state`."""
-        return load_training_state(path, training_env(config, AutoresetMode.DISABLED), config.agent)
-
-
-def load_training_state(
-    path: Path, env: VectorEnv[Any, Any, Any], hyperparameters: Hyperparameters
-) -> Reinforce:
-    """Returns an agent as it was, to learn on as its run is configured.
-
-    Args:
-        path: What `Reinforce.save_training_state` wrote.
-        env: Environments to learn on in.
-        hyperparameters: What the run is configured to learn with; the device may be another.
-
-    Raises:
-        DamagedCheckpointError: As `Reinforce.load_training_state`.
-        ValueError: As that, or it has learned with other hyperparameters.
-    """
-    agent = Reinforce.load_training_state(path, env, device=hyperparameters.device)
-    config_now, learned_with = vars(hyperparameters), vars(agent.hyperparameters)
-    changed = {
-        name: value
-        for name, value in learned_with.items()
-        if name != "device" and config_now[name] != value
-    }
-    if changed:
-        raise ValueError(
-            f"the run has learned with {as_options(changed)}, its configuration is another by "
-            "now; put that back, or begin another run"
-        )
-    return agent
+        env = training_env(config, AutoresetMode.DISABLED)
+        return Reinforce.load_training_state(path, env, device=config.agent.device)
 
 
 def _mean(updates: Collection[UpdateMetrics]) -> UpdateMetrics:

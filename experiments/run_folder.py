@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-from agents.files import replace_atomically
+from agents.checkpoint import DamagedCheckpointError
+from agents.files import digest_of, replace_atomically
 from agents.hyperparameters import Hyperparameters
 from experiments.config import TrainConfig, agent_from_json
 from experiments.tables import csv_table
@@ -26,6 +29,8 @@ Read = TypeVar("Read")
 
 RUNS = Path("runs")
 ALWAYS_IN_METRICS = {"epoch", "timesteps", "val_accuracy"}
+# What of its configuration a run may go on with another of. Data may lie elsewhere by now.
+MAY_CHANGE = {"epochs", "agent.device", "task.dataset"}
 
 
 class Configuration(Protocol):
@@ -34,6 +39,14 @@ class Configuration(Protocol):
     @property
     def agent(self) -> Hyperparameters:
         """The agent's."""
+
+    @property
+    def data(self) -> Path | None:
+        """Where the data is; None if it comes with the package."""
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Self:
+        """Returns what `to_json` described."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns what JSON can hold."""
@@ -53,6 +66,7 @@ class RunFolder:
         scores: `scores.json`.
         best: The model of the epoch with the best validation accuracy.
         latest: The training state after the last whole epoch.
+        begun_with: What the training was begun with, to tell whether that has changed.
         tensorboard: TensorBoard's logs.
     """
 
@@ -63,6 +77,7 @@ class RunFolder:
         self.scores = path / "scores.json"
         self.best = path / "checkpoints" / f"best{checkpoint_suffix}"
         self.latest = path / "checkpoints" / f"latest{checkpoint_suffix}"
+        self.begun_with = path / "checkpoints" / "begun_with.json"
         self.tensorboard = path / "tensorboard"
 
     @classmethod
@@ -72,7 +87,8 @@ class RunFolder:
         Args:
             path: The folder; None makes one in `runs/` of the name and the time.
             name: What the run is called.
-            config: Written to `config.json`, with the package's version.
+            config: Written to `config.json`, with the package's version, and with a digest of the
+                data to `begun_with`.
 
         Raises:
             ValueError: The folder holds a run, or something else, already.
@@ -80,8 +96,9 @@ class RunFolder:
         path = path or _make_new(RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
         run = cls(path, config.agent.checkpoint_suffix)
         run.require_unused()
-        run.path.mkdir(parents=True, exist_ok=True)
-        write_json(run.config, {"version": __version__, **config.to_json()})
+        document = {"version": __version__, **config.to_json()}
+        write_json(run.begun_with, {**document, "data": digest_of(config.data)})
+        write_json(run.config, document)
         return run
 
     @classmethod
@@ -107,6 +124,38 @@ class RunFolder:
             kind = "holds another run" if self.config.exists() else "is not an empty folder"
             raise ValueError(
                 f"{self.path} {kind}; give a new folder, or resume the run that it holds"
+            )
+
+    def require_unchanged(self, config: Configuration) -> None:
+        """Checks that the run was begun as it is configured by now, and with the same data.
+
+        The device and the number of epochs may be others.
+
+        Raises:
+            DamagedCheckpointError: What tells it is damaged.
+            ValueError: It was not; the message names what has changed.
+        """
+        if not self.begun_with.exists():  # an older version's
+            return
+        try:
+            document = read_json(self.begun_with)
+            data = document.pop("data", None)
+            before = type(config).from_json(document)
+        except ValueError as error:
+            raise DamagedCheckpointError(
+                f"{self.begun_with}: {error}; put the file back, or begin a new run"
+            ) from error
+        for name, then, now in differences(before.to_json(), config.to_json()):
+            if name not in MAY_CHANGE:
+                raise ValueError(
+                    f"the run in {self.path} has learned with {name}={then!r}, its configuration "
+                    f"says {now!r} by now; put that back, or begin another run"
+                )
+        is_there = config.data is None or config.data.exists()  # else the environments will tell
+        if is_there and digest_of(config.data) != data:
+            raise ValueError(
+                f"the run in {self.path} has learned from other data than {config.data} holds by "
+                "now; put that back, or begin another run"
             )
 
     def read_config(self) -> TrainConfig:
@@ -138,6 +187,46 @@ class RunFolder:
         """Writes all rows of `metrics.csv` anew, so that no half row is ever there."""
         names = list(rows[0])
         write_text(self.metrics, csv_table(names, [[row[name] for name in names] for row in rows]))
+
+
+@contextmanager
+def sole_driver(folder: Path) -> Iterator[None]:
+    """Holds a folder, so that no other command works there at the same time.
+
+    The system lets go of it when the process ends, whatever ends it.
+
+    Args:
+        folder: Made if it is not there, and taken away again if nothing gets in.
+
+    Raises:
+        ValueError: Another command works there, or it is a file.
+        OSError: The folder cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"folder={str(folder)!r} is a file; give a folder, new or not")
+    if sys.platform == "win32":  # which has no such locks
+        yield
+        return
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # where the file system has no locks, it goes without
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"{folder}: another command is at work there; wait until it has ended, or "
+                    "stop it"
+                ) from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+    finally:
+        os.close(descriptor)
 
 
 def is_unused(path: Path) -> bool:
@@ -179,6 +268,17 @@ def read_as(parse: Callable[[dict[str, Any]], Read], path: Path) -> Read:
         return parse(document)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yields the dotted names of what differs between two documents of JSON, and both values."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        if before != now:
+            yield name, before, now
+        return
+    for key in dict.fromkeys((*before, *now)):
+        of = f"{name}.{key}" if name else key
+        yield from differences(before.get(key), now.get(key), of)
 
 
 def _number(text: str) -> float:

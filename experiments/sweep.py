@@ -13,7 +13,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,9 +35,16 @@ from experiments.launcher import (
     Workers,
     last_line,
     launch,
-    sole_driver,
 )
-from experiments.run_folder import RunFolder, is_unused, read_json, write_json, write_text
+from experiments.run_folder import (
+    RunFolder,
+    differences,
+    is_unused,
+    read_json,
+    sole_driver,
+    write_json,
+    write_text,
+)
 from experiments.space import SEED, Point, Space, read_space
 from experiments.sweep_results import Result, as_markdown, write_results
 from ram_env.validation import require_integer, require_positive
@@ -218,6 +225,7 @@ class Sweep:
             return None
         if self._left:
             trial = self._left.pop(0)
+            self._propose_the_rest(trial)
         elif self._begun < self._limit and self._has_points:
             # A sampler for each trial: what it proposes depends on the trial's number, and on
             # what has ended by then, but not on whether the sweep was stopped in between.
@@ -228,24 +236,39 @@ class Sweep:
         self._open[trial.number] = trial
         return self._job(trial.number, trial.params)
 
+    def _propose_the_rest(self, trial: optuna.trial.Trial) -> None:
+        """Has Optuna propose what it had not yet, of a trial in whose proposal it was killed.
+
+        What it had proposed is drawn once more, for nothing, so that the rest is what it would have
+        been.
+        """
+        sampler = self.study.sampler = _sampler(self.command, trial.number)
+        for name, values in self.space.fields.items():
+            if name in trial.params:
+                sampler.sample_independent(self.study, self._frozen_at(trial.number), name, values)
+            else:
+                trial._suggest(name, values)
+
     def on_report(self, job: Trial, progress: Numbers) -> bool:
-        """Takes down an epoch, once, and returns whether the trial is worth another.
+        """Takes down an epoch, once, and returns whether there may be another.
 
         Of several seeds the first decides: only a trial that it brings to the end is given others.
         """
-        trial, record = self._open[job.number], self._record(job)
+        trial, record = self._open[job.number], self._frozen_at(job.number)
         seed, epoch = int(progress["seed"]), int(progress["epoch"])
+        epochs = job.config(seed).epochs
         *reached, seconds = record.user_attrs.get(REACHED, NOTHING_REACHED)
         if [seed, epoch] > reached:
             trial.set_user_attr(REACHED, [seed, epoch, seconds + progress["seconds"]])
             if seed == 0:
                 best = max([*record.intermediate_values.values(), progress["val_accuracy"]])
                 trial.report(best, epoch)
-                if epoch < job.config(seed).epochs and trial.should_prune():
+                if epoch < epochs and trial.should_prune():
                     self.study.tell(trial, state=TrialState.PRUNED)
                     self._say(job, f"stopped early, {best:.2%} after epoch {epoch}")
                     return False
-        return time.time() < self._deadline
+        is_last = seed == job.seeds - 1 and epoch >= epochs  # and it has ended, in time or not
+        return is_last or time.time() < self._deadline
 
     def on_end(self, job: Trial, failure: str | None) -> None:
         """Takes down how a trial ended."""
@@ -257,7 +280,7 @@ class Sweep:
             self._say(job, f"failed: {last_line(failure)}")
             return
         self._failures_in_a_row = 0
-        accuracy = self._result(self._record(job)).val_accuracy
+        accuracy = self._result(self._frozen_at(job.number)).val_accuracy
         self.study.tell(trial, accuracy)
         self._say(job, f"{accuracy:.2%} of the validation images")
 
@@ -319,12 +342,12 @@ class Sweep:
             self.study.enqueue_trial(point)
 
     def _say(self, job: Trial, what: str) -> None:
-        point = ", ".join(f"{name}={value}" for name, value in self._record(job).params.items())
+        point = ", ".join(f"{name}={value}" for name, value in job.point.items())
         ended = len(self._frozen(*ENDED))
         print(f"[{ended} ended] {job}: {what} ({point})", file=sys.stderr, flush=True)
 
-    def _record(self, job: Trial) -> FrozenTrial:
-        return self.study.get_trials(deepcopy=False)[job.number]
+    def _frozen_at(self, number: int) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[number]
 
 
 def _keep_plan(path: Path, plan: dict[str, Any], *, resume: bool) -> None:
@@ -339,7 +362,7 @@ def _keep_plan(path: Path, plan: dict[str, Any], *, resume: bool) -> None:
     if not path.exists():
         raise ValueError(f"--folder {path.parent} holds no sweep to go on with")
     plan = json.loads(json.dumps(plan))  # which makes lists of tuples
-    for name, before, now in _differences(_read_plan(path), plan):
+    for name, before, now in differences(_read_plan(path), plan):
         raise ValueError(
             f"the sweep in {path.parent} was begun with {name}={before}, it cannot go on "
             f"with {now}; give another --folder"
@@ -354,17 +377,6 @@ def _read_plan(path: Path) -> dict[str, Any]:
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} does not hold what a sweep searches: {error}") from error
     return {**plan, "base": json.loads(json.dumps(base.to_json()))}
-
-
-def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yields the dotted names of what differs between two documents of JSON, and both values."""
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        if before != now:
-            yield name, before, now
-        return
-    for key in dict.fromkeys((*before, *now)):
-        of = f"{name}.{key}" if name else key
-        yield from _differences(before.get(key), now.get(key), of)
 
 
 def _open_study(folder: Path, command: SweepCommand) -> optuna.Study:

@@ -232,10 +232,11 @@ def _require_no_folder(preset: str) -> None:
 
 
 def _option(argv: list[str], option: str) -> str | None:
-    """Returns the value that follows an option, None if it is not there."""
+    """Returns the value that follows an option, the last time it is there; None if it is not."""
+    value: str | None = None
     for argument, following in zip_longest(argv, argv[1:]):
         if argument == option:
-            return following
-        if argument.startswith(f"{option}="):
-            return argument.removeprefix(f"{option}=")
-    return None
+            value = following
+        elif argument.startswith(f"{option}="):
+            value = argument.removeprefix(f"{option}=")
+    return value

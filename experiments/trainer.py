@@ -15,7 +15,7 @@ from agents.checkpoint import DamagedCheckpointError
 from agents.processes import Share
 from experiments.config import TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, make_env
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, sole_driver
 from ram_env import GlimpseVectorEnv, load_dataset
 
 
@@ -116,14 +116,21 @@ class EpochTrainer(ABC):
         return self.epochs_learned >= self.epochs
 
     def train(self, progress: Progress) -> None:
-        """Trains the epochs that are left, or until `stop_signal` is set."""
+        """Trains the epochs that are left, or until `stop_signal` is set.
+
+        Raises:
+            ValueError: Somebody trains in the folder already, or learning has diverged.
+        """
         self._epoch_began = time.perf_counter()
         if not Share.of_this_process().is_first:
             self.learn_epochs(progress)
             return
-        with SummaryWriter(
-            str(self.run.tensorboard), purge_step=self.epochs_learned + 1
-        ) as self._board:
+        with (
+            sole_driver(self.run.path),
+            SummaryWriter(
+                str(self.run.tensorboard), purge_step=self.epochs_learned + 1
+            ) as self._board,
+        ):
             self.learn_epochs(progress)
 
     def finish_epoch(self, learned: dict[str, float], progress: Progress) -> None:
@@ -203,11 +210,13 @@ class Trainer(EpochTrainer):
 
         Raises:
             DamagedCheckpointError: The training state, or the metrics beside it, are not whole.
-            ValueError: The configuration is damaged, or the run cannot be gone on with here.
+            ValueError: The configuration is damaged, or another than the run was begun with, or
+                the run cannot be gone on with here.
         """
         config = run.read_config()
         if not run.latest.exists():  # stopped within the first epoch
             return cls.start(run, config)
+        run.require_unchanged(config)
         return cls(run, config, cls.read_training_state(run.latest, config))
 
     def validate(self) -> dict[str, float]:

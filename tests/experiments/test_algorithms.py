@@ -85,7 +85,10 @@ def test_a_stop_is_heeded_where_an_epoch_is_a_single_update(
     assert [row["epoch"] for row in trainer.rows] == [1]
 
 
-@pytest.mark.parametrize("file", ["config.json", "metrics.csv", "checkpoints/latest.safetensors"])
+@pytest.mark.parametrize(
+    "file",
+    ["config.json", "metrics.csv", "checkpoints/latest.safetensors", "checkpoints/begun_with.json"],
+)
 def test_a_damaged_run_is_set_aside_and_begun_anew(
     run: Path, tiny_config: TrainConfig, file: str
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_player_is_judged_by_the_balls_it_catches(monkeypatch: pytest.MonkeyPa
 def test_an_episode_does_not_depend_on_which_others_are_played() -> None:
     together = play(Idler(), range(100, 140))
     assert [bool(play(Idler(), [seed])[0]) for seed in range(100, 110)] == together[:10].tolist()
+    assert play(Idler(), np.arange(100, 140)).tolist() == together.tolist()
 
 
 def test_a_player_has_the_action_format_of_its_action_space() -> None:
@@ -100,8 +101,9 @@ def test_a_player_has_the_action_format_of_its_action_space() -> None:
 
 
 def test_at_least_one_episode_is_played() -> None:
-    with pytest.raises(ValueError, match=r"seeds=\[\] are no episodes"):
-        play(Idler(), [])
+    for seeds in ([], np.array([], int)):
+        with pytest.raises(ValueError, match=r"seeds=.*\[\].* are no episodes"):
+            play(Idler(), seeds)
 
 
 def test_a_player_that_is_none_is_named() -> None:
@@ -195,7 +197,7 @@ def test_it_does_not_go_on_under_another_configuration(finished_run: Path, tmp_p
     document = read_json(run / "config.json")
     document["agent"]["learning_rate"], document["epochs"] = 0.5, document["epochs"] + 1
     (run / "config.json").write_text(json.dumps(document))
-    with pytest.raises(ValueError, match=r"has learned with learning_rate=0\.002, .*put that back"):
+    with pytest.raises(ValueError, match=r"with agent\.learning_rate=0\.002, .*put that back"):
         main(["--resume", str(run)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def test_a_run_leaves_what_every_run_leaves(finished_run: Path) -> None:
     assert {"config.json", "metrics.csv", "scores.json", "loss.png", "gaze.png"} <= names
     assert {"episode.gif", "glimpse1.png", "patch3.png", "tensorboard"} <= names
     checkpoints = {path.name for path in (finished_run / "checkpoints").iterdir()}
-    assert checkpoints == {"best.zip", "latest.zip"}
+    assert checkpoints == {"best.zip", "latest.zip", "begun_with.json"}
 
 
 def test_epochs_end_with_the_first_rollout_that_completes_them(finished_run: Path) -> None:
@@ -149,6 +150,19 @@ def test_a_signal_stops_it_with_a_checkpoint(
     assert f"ram train --resume {run}" in err
     assert "Traceback" not in err
     assert (run / "checkpoints" / "latest.zip").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("ent_coef", 0.5), ("lstm_hidden_size", 64)])
+def test_it_does_not_go_on_with_other_hyperparameters(
+    finished_run: Path, tmp_path: Path, name: str, value: float
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    document = json.loads((run / "config.json").read_text())
+    document["agent"][name], document["epochs"] = value, document["epochs"] + 1
+    (run / "config.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=rf"has learned with agent\.{name}=.* says {value!r}"):
+        main(["--resume", str(run)])
 
 
 def test_a_damaged_training_state_is_named(ppo_options: list[str], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -16,9 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from experiments import sweep as sweep_module
 from experiments import train
 from experiments.config import TrainConfig
-from experiments.launcher import SOME_FAILED, Report, Workers, launch, sole_driver
+from experiments.launcher import SOME_FAILED, Report, Workers, launch
 from experiments.presets import find_preset
-from experiments.run_folder import write_json
+from experiments.run_folder import sole_driver, write_json
 from experiments.space import read_space
 from experiments.sweep import Sweep, SweepCommand, Trial, main, run_trial
 from experiments.sweep_results import Result, TrialState, as_markdown
@@ -207,6 +208,34 @@ def test_a_trial_that_was_killed_goes_on_from_its_last_epoch(
         assert (folder / metrics).read_text() == (whole / metrics).read_text()
 
 
+@pytest.mark.parametrize("killed_at", ["agent.learning_rate", "agent.core", "epochs"])
+def test_a_trial_in_whose_proposal_it_was_killed_is_proposed_whole(
+    finished: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    killed_at: str,
+) -> None:
+    path, whole = finished
+    folder = tmp_path / "sweep"
+    suggest = optuna.trial.Trial._suggest
+
+    def killed(trial: optuna.trial.Trial, name: str, distribution: Any) -> Any:
+        if (trial.number, name) == (1, killed_at):
+            raise KeyboardInterrupt
+        return suggest(trial, name, distribution)
+
+    curves = {0: [0.5, 0.5], 1: [0.5, 0.6]}
+    fake(monkeypatch, curves)
+    monkeypatch.setattr(optuna.trial.Trial, "_suggest", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(path, folder, search="random", trials=2)
+    monkeypatch.undo()
+    fake(monkeypatch, curves)
+    sweep(path, folder, search="random", trials=2, resume=True)
+    assert [row["state"] for row in trials(folder)] == ["done", "done"]
+    assert points(folder) == points(whole)[:2]
+
+
 def test_a_grid_is_run_whole(grid: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     sweep(grid, folder, search="grid", trials=4, threads=1)
@@ -354,19 +383,23 @@ def test_a_sweep_in_which_all_fails_gives_up_and_can_go_on(
 def test_after_max_hours_trials_are_left_to_go_on_with(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = fake(monkeypatch, {0: [0.5, 0.6], 1: [0.5, 0.6]})
-    now = time.time()
-    # Read at the beginning, before a trial, after each of its epochs, before the next.
-    clock = iter([now, now, now, now, now, now + 7201, now + 7201])
-    monkeypatch.setattr(sweep_module.time, "time", lambda: next(clock))
+    curves = {0: [0.5, 0.6], 1: [0.5, 0.6]}
+    trained = fake(monkeypatch, curves)
+    began = time.time()
+
+    def clock() -> float:
+        return began + 3600 * (2.5 if len(trained) >= in_time else 0.1)
+
+    monkeypatch.setattr(sweep_module.time, "time", clock)
     folder = tmp_path / "sweep"
+    in_time = 3
     sweep(space, folder, search="random", max_hours=2, trials=9)
     assert trained == [(0, 1), (0, 2), (1, 1)]
     assert [row["state"] for row in trials(folder)] == ["done", "unfinished"]
-    monkeypatch.undo()
-    trained = fake(monkeypatch, {1: [0.5, 0.6], 0: [0.5, 0.6]})
-    sweep(space, folder, search="random", trials=2, resume=True)
-    assert {number for number, _ in trained} == {1}
+    trained.clear()
+    in_time = 2
+    sweep(space, folder, search="random", max_hours=2, trials=9, resume=True)
+    assert trained == [(1, 1), (1, 2)]  # and its last epoch was too late, but was its last
     assert [row["state"] for row in trials(folder)] == ["done", "done"]
 
 

@@ -15,7 +15,7 @@ import pytest
 from experiments.catch import CatchConfig
 from experiments.config import TaskConfig, TrainConfig
 from experiments.presets import PRESETS, find_preset
-from experiments.run_folder import RunFolder, read_json, write_json
+from experiments.run_folder import RunFolder, read_json, sole_driver, write_json
 from experiments.train import TrainCommand, _defaults, main
 
 NUM_GLIMPSES = 3
@@ -51,7 +51,7 @@ def test_a_run_writes_its_folder(finished_run: Path) -> None:
     }
     assert {path.name for path in finished_run.iterdir()} == ALWAYS_WRITTEN | pictures
     checkpoints = {path.name for path in (finished_run / "checkpoints").iterdir()}
-    assert checkpoints == {"best.safetensors", "latest.safetensors"}
+    assert checkpoints == {"best.safetensors", "latest.safetensors", "begun_with.json"}
     assert list((finished_run / "tensorboard").iterdir())
 
 
@@ -152,18 +152,59 @@ def test_killed_and_resumed_is_as_if_never_killed(
         assert (run / name).read_bytes() == (finished_run / name).read_bytes(), name
 
 
-def test_it_does_not_go_on_under_another_configuration(finished_run: Path, tmp_path: Path) -> None:
+def change(run: Path, name: str, value: object) -> None:
+    """Changes a field of a run's configuration, and has it learn an epoch more."""
+    document = read_json(run / "config.json")
+    document["epochs"] += 1
+    *groups, field = name.split(".")
+    (document[groups[0]] if groups else document)[field] = value
+    write_json(run / "config.json", document)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "value"),
+    [
+        ("agent.hidden_size", 16, 32),
+        ("batch_size", 25, 5),
+        ("task.num_glimpses", 3, 2),
+        ("task.train_scene", "distorted", "shifted"),
+    ],
+)
+def test_it_does_not_go_on_under_another_configuration(
+    finished_run: Path, tmp_path: Path, name: str, before: object, value: object
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
-    document = json.loads((run / "config.json").read_text())
-    document["agent"]["hidden_size"] *= 2
-    document["epochs"] += 1
-    (run / "config.json").write_text(json.dumps(document))
-    message = (
-        rf"has learned with hidden_size={document['agent']['hidden_size'] // 2}, .*put that back"
-    )
+    change(run, name, value)
+    message = rf"has learned with {name}={before!r}, its configuration says {value!r} .*put that"
     with pytest.raises(ValueError, match=message):
         main(["--resume", str(run)])
+    assert (run / "metrics.csv").read_bytes() == (finished_run / "metrics.csv").read_bytes()
+
+
+def test_it_goes_on_with_its_data_wherever_that_is_but_with_no_other(
+    finished_run: Path, tiny_npz: Path, tmp_path: Path
+) -> None:
+    run, moved = tmp_path / "run", tmp_path / "moved.npz"
+    shutil.copytree(finished_run, run)
+    shutil.copy(tiny_npz, moved)
+    change(run, "task.dataset", str(moved))
+    main(["--resume", str(run)])
+    assert rows_in(run / "metrics.csv") == rows_in(finished_run / "metrics.csv") + 1
+    with np.load(moved) as arrays:
+        np.savez(moved, **{**arrays, "y_test": arrays["y_test"][::-1]})
+    with pytest.raises(ValueError, match=r"learned from other data than .*moved\.npz holds"):
+        main(["--resume", str(run)])
+
+
+def test_nobody_else_trains_in_the_folder_meanwhile(finished_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    change(run, "epochs", 4)
+    with sole_driver(run), pytest.raises(ValueError, match="run: another command is at work there"):
+        main(["--resume", str(run)])
+    main(["--resume", str(run)])  # it is free again
+    assert rows_in(run / "metrics.csv") == 4
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -255,6 +296,14 @@ def test_an_environment_has_the_defaults_of_its_own_preset() -> None:
     assert command.task.train_scene == "distorted-translated"
     assert _defaults(["--preset=paper-28"]).preset == "paper-28"
     assert _defaults([]).preset == "fglab"
+
+
+def test_of_an_option_that_is_given_twice_the_last_counts() -> None:
+    # As in tyro, from which the option's own value comes: so the defaults are of what is named.
+    presets = _defaults(["--preset", "fglab", "--preset=paper-28"])
+    assert (presets.preset, presets.epochs) == ("paper-28", PRESETS["paper-28"].epochs)
+    agents = _defaults(["--agent", "reinforce", "--agent", "recurrent_ppo"])
+    assert agents.agent.algorithm == agents.algorithm == "recurrent_ppo"
 
 
 def test_a_run_finds_its_data_from_any_folder(
