@@ -214,7 +214,11 @@ def test_the_glimpse_network_sums_what_and_where() -> None:
     torch.testing.assert_close(network(glimpse, location), expected)
 
 
-def test_the_lstm_core_keeps_a_cell() -> None:
+def test_the_lstm_core_remembers_what_its_cell_does() -> None:
     core = LstmCore(input_size=2, hidden_size=3)
-    hidden, cell = core(torch.ones(4, 2), core.initial_state(4, CPU))
-    assert hidden.shape == cell.shape == (4, 3)
+    state = core.initial_state(4, CPU)
+    glimpses, (hidden, cell) = torch.rand(2, 4, 2), state
+    for features in glimpses:
+        hidden, cell = core.cell(features, (hidden, cell))
+        state = core(features, state)
+        torch.testing.assert_close(state, (hidden, cell))  # h_t first, which the heads take

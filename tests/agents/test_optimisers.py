@@ -81,10 +81,24 @@ def test_an_average_forgets_fast_at_first_and_then_moves_slowly(count: int, shar
     torch.testing.assert_close(average, [torch.tensor([share]), torch.tensor([10 * share])])
 
 
-def test_sgd_has_nesterov_momentum() -> None:
-    optimiser = make_optimiser(make_network(), name="sgd", momentum=0.9, weight_decay=0.0)
-    assert optimiser.defaults["nesterov"] is True
+@pytest.mark.parametrize(("name", "nesterov"), [("sgd", True), ("rmsprop", None)])
+def test_sgd_and_rmsprop_have_momentum(name: str, nesterov: bool | None) -> None:
+    optimiser = make_optimiser(make_network(), name=name, momentum=0.9, weight_decay=0.0)
     assert optimiser.defaults["momentum"] == 0.9
+    assert optimiser.defaults.get("nesterov") is nesterov
+
+
+def test_adams_weight_decay_is_decoupled_from_the_gradient() -> None:
+    # Loshchilov and Hutter 2019 (AdamW): a weight without a gradient loses rate * decay of itself.
+    network = make_network()
+    optimiser = make_optimiser(network, name="adam", momentum=0.9, weight_decay=0.5)
+    set_learning_rates(optimiser, 0.1, location=0.1)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    for parameter, old in zip(network.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter.detach(), 0.95 * old)
 
 
 @pytest.mark.parametrize(

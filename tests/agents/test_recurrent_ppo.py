@@ -62,9 +62,36 @@ def test_the_policy_looks_through_it() -> None:
     assert agent.gamma == 1.0
 
 
-def test_arguments_can_be_changed() -> None:
-    agent = make_recurrent_ppo(make_env(), n_steps=6, n_minibatches=3, ent_coef=0.5)
-    assert (agent.n_steps, agent.batch_size, agent.ent_coef) == (6, 64, 0.5)
+def test_sb3_has_the_hyperparameters_that_are_given() -> None:
+    of_its_own = {
+        "n_steps": 6,
+        "n_epochs": 3,
+        "gamma": 0.5,
+        "gae_lambda": 0.7,
+        "ent_coef": 0.3,
+        "vf_coef": 0.4,
+        "max_grad_norm": 0.6,
+    }
+    sizes = {"glimpse_hidden_size": 5, "location_hidden_size": 6, "image_hidden_size": 7}
+    others = {"n_minibatches": 3, "clip_range": 0.15, "learning_rate": 0.02, "lstm_hidden_size": 8}
+    agent = make_recurrent_ppo(make_env(), **of_its_own, **sizes, **others)
+    assert {name: getattr(agent, name) for name in of_its_own} == of_its_own
+    assert agent.batch_size == 6 * 32 / 3
+    assert agent.clip_range(1.0) == 0.15
+    left = (1.0, 0.5, 0.0)  # of the training
+    assert [agent.lr_schedule(part) for part in left] == pytest.approx([0.02, 0.01, 0.0])
+    assert agent.policy.lstm_actor.hidden_size == 8
+    network = agent.policy.features_extractor.network
+    layers = (network.what, network.where, network.output)
+    assert tuple(layer.out_features for layer in layers) == (5, 6, 7)
+
+
+def test_each_seed_begins_with_weights_of_its_own() -> None:
+    def weights(seed: int) -> list[torch.Tensor]:
+        return list(make_recurrent_ppo(make_env(), seed=seed).policy.parameters())
+
+    torch.testing.assert_close(weights(1), weights(1), rtol=0, atol=0)
+    assert not torch.equal(weights(0)[0], weights(1)[0])
 
 
 def test_minibatches_of_unequal_size_are_refused() -> None:

@@ -392,12 +392,14 @@ def test_the_metrics_of_an_update_are_the_losses_and_those_of_the_last_answers(
 
 
 def test_the_sample_is_detached_and_the_mean_is_not(tiny_env: GlimpseVectorEnv) -> None:
-    agent = Reinforce(tiny_env, **SMALL)
+    env = Recorder(tiny_env)
+    agent = Reinforce(env, **SMALL, location_std=0.1)  # its mean is the centre, at first
     rollout = agent.rollout(seed=0)
-    gradient = torch.autograd.grad(
-        rollout.log_probs.sum(), agent.network.location_network.bias, retain_graph=True
-    )[0]
-    assert gradient.abs().sum() > 0
+    bias = agent.network.location_network.bias
+    (gradient,) = torch.autograd.grad(rollout.log_probs.sum(), bias)
+    # d log N(sample; mean, std) / d mean = (sample - mean) / std**2, of the two that were looked at
+    looked_at = sum(action["location"].sum(axis=0) for action in env.actions[:2])
+    np.testing.assert_allclose(gradient.numpy(), looked_at / 0.1**2, rtol=1e-4)
 
 
 def test_cross_entropy_does_not_leak_into_the_location_network(
@@ -502,6 +504,17 @@ def test_pure_reinforce_explores_classes_and_counts_the_last_alone(
     expected = rollout.class_logits[-1].log_softmax(dim=-1)[torch.arange(4), named]
     torch.testing.assert_close(rollout.log_probs[-1], expected)
     assert rollout.returns.tolist() == (named == rollout.labels).float().tolist()
+
+
+def test_classes_are_explored_as_often_as_they_are_likely(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, **SMALL, loss="reinforce")
+    probabilities = torch.tensor([0.2, 0.7, 0.1])
+    head = agent.network.action_network
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(probabilities.log())
+    chosen = agent._choose(torch.zeros(10_000, 16)).bincount(minlength=3) / 10_000
+    torch.testing.assert_close(chosen, probabilities, atol=0.02, rtol=0)
 
 
 def test_one_glimpse_is_enough_for_an_episode() -> None:

@@ -65,6 +65,20 @@ def test_scale_is_of_each_axis() -> None:
     np.testing.assert_array_equal(found[0, 4], 255)
     np.testing.assert_array_equal(found[0, 3], 128)
     assert not found[0, 2].any()
+    wider = distortion.apply(image, uniforms(distortion, 1, SCALE_X=-1))
+    np.testing.assert_array_equal(wider[0, 4], 255)
+    assert not wider[0, [3, 5]].any()
+    higher = distortion.apply(image, uniforms(distortion, 1, SCALE_Y=-1))
+    np.testing.assert_array_equal(higher[0, 3:6], np.outer([128, 255, 128], image[0, 4] // 255))
+
+
+def test_an_image_is_scaled_as_it_stands_after_it_was_turned() -> None:
+    image = np.zeros((1, 9, 9), np.uint8)
+    image[0, 2:7, 4] = 255  # one pixel wide, five high: turned, it is what is made wider
+    distortion = Distortion(**{**NONE, "rotation": 90, "scale": np.log(2)})
+    found = distortion.apply(image, uniforms(distortion, 1, ROTATION=1, SCALE_X=-1))
+    np.testing.assert_allclose(found[0, 4], 255, atol=1)
+    assert found[0, [3, 5]].max() <= 1
 
 
 def test_shear_moves_rows_by_their_distance_from_the_middle() -> None:
@@ -79,10 +93,14 @@ def test_bends_are_as_large_as_said_and_smooth() -> None:
     distortion = Distortion(**{**NONE, "bend": 1.5})
     numbers = np.random.default_rng(0).random((2000, distortion.num_uniforms))
     ramp = np.broadcast_to(np.arange(28, dtype=np.uint8) * 9, (2000, 28, 28))
-    bent = distortion.apply(ramp, numbers).astype(float) / 9 - np.arange(28)
-    inner = bent[:, 6:-6, 6:-6]
-    assert inner.std() == pytest.approx(1.5, rel=0.15)
-    assert np.abs(np.diff(inner, axis=1)).max() < 1.5  # neighbours move alike
+    bends = []
+    for axis in (1, 2):  # a ramp along it tells from where along it pixels come
+        along = ramp if axis == 2 else ramp.swapaxes(1, 2)
+        bent = distortion.apply(along, numbers).astype(float) / 9 - along / 9
+        bends.append(bent[:, 6:-6, 6:-6])
+        assert bends[-1].std() == pytest.approx(1.5, rel=0.15)
+        assert np.abs(np.diff(bends[-1], axis=3 - axis)).max() < 1.5  # neighbours move alike
+    assert abs(np.corrcoef(bends[0].ravel(), bends[1].ravel())[0, 1]) < 0.05
 
 
 def test_each_image_has_its_own_distortion_and_colours_move_together(images: np.ndarray) -> None:

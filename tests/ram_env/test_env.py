@@ -19,6 +19,7 @@ from gymnasium.wrappers import (
 )
 
 from ram_env import Dataset, GlimpseEnv, GlimpseSensor, TranslatedScene
+from ram_env.rendering import render_frame, render_text
 
 FORMATS = ["dict", "multi_discrete", "discrete"]
 LONGEST_EPISODE = 6
@@ -587,6 +588,35 @@ def test_text_shows_the_moment(tiny):
         texts.append(env.render())
     assert all(isinstance(text, str) for text in texts)
     assert len(set(texts)) == 5
+
+
+@pytest.mark.parametrize(
+    ("render_mode", "render"), [("rgb_array", render_frame), ("ansi", render_text)]
+)
+def test_what_is_shown_is_where_it_looked_on_its_image_and_what_it_said(render_mode, render):
+    # On an image that is longer than high, and where 1 is half of the way to the edge.
+    images = np.random.default_rng(0).integers(1, 256, (4, 20, 28), np.uint8)
+    sensor = {"patch_size": 4, "num_scales": 2}
+    env = GlimpseEnv(
+        (images, np.arange(4)),
+        **sensor,
+        num_glimpses=3,
+        location_range=0.5,
+        render_mode=render_mode,
+    )
+    env.reset(seed=0, options={"index": 2})
+    for x, y in [(1, -0.5), (-0.5, 1)]:
+        observation, *_ = env.step(look(x, y))
+    path = np.array([(0, 0), (0.5, -0.25), (-0.25, 0.5)], np.float32)
+    centres = GlimpseSensor(**sensor).centres((20, 28), path)
+    boxes = GlimpseSensor(**sensor).boxes((20, 28), path[-1])
+    moment = (images[2], centres, boxes, observation["glimpse"])
+    np.testing.assert_array_equal(env.render(), render(*moment, num_glimpses=3))
+    env.step(look(0, 0, label=1))
+    answered = render(*moment, num_glimpses=3, label=2, prediction=1)
+    np.testing.assert_array_equal(env.render(), answered)
+    if render_mode == "ansi":
+        assert "said 1, is 2" in env.render()
 
 
 @pytest.mark.parametrize("render_mode", ["rgb_array", "ansi"])
