@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from experiments.config import TaskConfig, TrainConfig
 from experiments.presets import PRESETS
 
 StartTraining = Callable[[list[str]], "subprocess.Popen[str]"]
 WaitUntil = Callable[[Callable[[], bool], "subprocess.Popen[str]"], None]
+
+PATIENCE = 120  # seconds
 
 
 @pytest.fixture(scope="session")
@@ -72,14 +75,32 @@ def start_training() -> StartTraining:
 
 @pytest.fixture(scope="session")
 def wait_until() -> WaitUntil:
-    """Waits for a condition; fails if the process ends before it holds."""
+    """Waits for a condition; fails if the process ends before it holds, or it never does."""
 
     def wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        given_up = time.monotonic() + PATIENCE
         while not condition():
             assert process.poll() is None, process.communicate()
+            if time.monotonic() > given_up:
+                process.kill()
+                pytest.fail(f"nothing after {PATIENCE} seconds: {process.communicate()}")
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that would be written, laid out; drawing their pixels is slow."""
+    kept: list[Figure] = []
+
+    def savefig(figure: Figure, file: Path, **_options: object) -> None:
+        figure.draw_without_rendering()
+        file.touch()
+        kept.append(figure)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return kept
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 from gymnasium import spaces
 from PIL import Image
 
+from agents.full_image import FullImageClassifier
 from agents.gaze import RandomGaze
 from agents.hyperparameters import ReinforceHyperparameters
 from experiments import benchmark, contenders, presets
@@ -20,6 +21,7 @@ from experiments.benchmark import Benchmark, BenchmarkCommand, Row, as_markdown,
 from experiments.config import TaskConfig, TrainConfig
 from experiments.contenders import Cell, action_options, find_contender
 from experiments.presets import FIXED_RASTERS, PRESETS
+from ram_env import GlimpseVectorEnv
 
 NAME = "tests_benchmark_agents"
 
@@ -77,15 +79,57 @@ def agents(monkeypatch: pytest.MonkeyPatch, tiny_npz: Path) -> dict[str, list[An
 
 
 def agent_of(agent: str, task: str) -> ReinforceHyperparameters:
-    hyperparameters = Cell(agent=agent, task=task, seed=0, epochs=1).config.agent
+    hyperparameters = Cell(agent=agent, task=task, seed=3, epochs=1).config.agent
     assert isinstance(hyperparameters, ReinforceHyperparameters)
     return hyperparameters
 
 
 @pytest.mark.parametrize("task", PRESETS)
-@pytest.mark.parametrize("agent", contenders.REINFORCE)
-def test_every_variant_of_reinforce_goes_with_every_preset(task: str, agent: str) -> None:
-    assert agent_of(agent, task).algorithm == "reinforce"
+@pytest.mark.parametrize(
+    ("agent", "changes"),
+    [
+        ("ram", {}),
+        ("ram-random", {"gaze": "random"}),
+        ("ram-center", {"gaze": "raster", "raster": ()}),
+        (
+            "ram-reward",
+            {
+                "loss": "reinforce",
+                "location_return": "reward",
+                "baseline": "uninformed",
+                "initialisation": "uniform",
+            },
+        ),
+    ],
+)
+def test_a_variant_is_the_preset_but_for_its_seed_and_what_its_name_says(
+    task: str, agent: str, changes: dict[str, Any]
+) -> None:
+    expected = dataclasses.replace(PRESETS[task].agent, seed=3, **changes)
+    assert agent_of(agent, task) == expected
+
+
+def test_recurrent_ppo_has_the_seed_of_its_cell() -> None:
+    assert Cell(agent="ppo", task="fglab", seed=3, epochs=1).config.agent.seed == 3
+
+
+@pytest.mark.parametrize("agent", ["mlp", "cnn"])
+def test_who_sees_the_whole_image_learns_from_the_presets_scenes_with_its_seed(
+    agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = []
+
+    class Noted(FullImageClassifier):
+        def __init__(self, env: GlimpseVectorEnv, network: Any, *, seed: int, **rest: Any) -> None:
+            learned.append((network, seed, env.task.split, env.task.scene))
+            super().__init__(env, network, seed=seed, **rest)
+
+    monkeypatch.setattr(contenders, "FullImageClassifier", Noted)
+    tiny = PRESETS["tiny"]
+    task = dataclasses.replace(tiny.task, train_scene="distorted")
+    monkeypatch.setitem(PRESETS, "tiny", dataclasses.replace(tiny, task=task))
+    run(tmp_path, agent, seeds=2)
+    assert learned == [(agent, seed, "train", "distorted") for seed in (0, 1)]
 
 
 @pytest.mark.parametrize("task", PRESETS)

@@ -4,12 +4,15 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium import spaces
 from PIL import Image
 
+from agents.gaze import WithGaze, center_gaze
+from experiments import catch
 from experiments.catch import TEST_SEEDS, VAL_SEEDS, CatchConfig, main, make_envs, play
 from experiments.config import TaskConfig
 from experiments.run_folder import read_json
@@ -90,6 +93,35 @@ def test_an_episode_does_not_depend_on_which_others_are_played() -> None:
     together = play(Idler(), range(100, 140))
     assert [bool(play(Idler(), [seed])[0]) for seed in range(100, 110)] == together[:10].tolist()
     assert play(Idler(), np.arange(100, 140)).tolist() == together.tolist()
+
+
+def test_it_is_chosen_by_validation_episodes_and_tested_once_on_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[tuple[range, object, bytes]] = []
+    caught = iter([0.9, 0.5])  # so that the first of two epochs is the best
+
+    def note(agent: Any, seeds: range) -> np.ndarray:
+        scripted = isinstance(agent, WithGaze)
+        player = agent._agent if scripted else agent
+        weights = player.acting_network.action_network.weight.detach().numpy().tobytes()
+        played.append((seeds, agent._gaze if scripted else None, weights))
+        if seeds == catch.VAL_SEEDS:
+            return np.array([next(caught)])
+        # Of the agent itself a quarter, with a random gaze a half, with it at the centre three.
+        share = 1 if not scripted else 3 if agent._gaze is center_gaze else 2
+        return np.arange(4) < share
+
+    monkeypatch.setattr(catch, "play", note)
+    monkeypatch.setattr(catch, "draw", lambda *_: None)
+    main([*TINY, "--run-dir", str(tmp_path / "run")])
+    validation, test = catch.VAL_SEEDS, catch.TEST_SEEDS
+    assert [seeds for seeds, _, _ in played] == [validation, validation, test, test, test]
+    best, last, *tested = (weights for _, _, weights in played)
+    assert best != last
+    assert tested == [best] * 3
+    scores = read_json(tmp_path / "run" / "scores.json")
+    assert scores["catch_rate_by_gaze"] == {"own": 0.25, "random": 0.5, "center": 0.75}
 
 
 def test_a_player_has_the_action_format_of_its_action_space() -> None:

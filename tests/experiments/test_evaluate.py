@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import VectorWrapper
 
 from agents.hyperparameters import RecurrentPPOHyperparameters
@@ -19,6 +20,7 @@ from experiments.evaluate import (
     accuracy_of_means,
     describe,
     evaluate,
+    evaluate_best,
     evaluation_env,
     score,
     wilson_interval,
@@ -258,6 +260,93 @@ def test_probabilities_of_sampled_episodes_are_averaged_before_they_are_judged()
     env = make_env(num_envs=NUM_ITEMS)
     assert accuracy_of_means(Hesitant(), env, rollouts=2) == 1.0
     assert accuracy_of_means(Hesitant(), env, rollouts=3) == 0.0
+
+
+def test_sampled_episodes_begin_at_places_of_their_own() -> None:
+    begun = []
+
+    class Noted(Hesitant):
+        def predict(self, observation: Any, state: Any, starts: Any, **options: Any) -> Any:
+            if starts.all():
+                begun.append(observation["location"].tolist())
+            return super().predict(observation, state, starts, **options)
+
+    env = make_env(num_envs=NUM_ITEMS, start="random")
+    accuracy_of_means(Noted(), env, rollouts=2)
+    first, second = begun
+    assert first != second
+
+
+def test_ram_evaluate_tells_the_accuracy_of_the_mean_of_sampled_episodes(
+    tiny_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train_main([*tiny_options, "--epochs", "1", "--run-dir", str(run)])
+    evaluate_main([str(run), "--rollouts", "2"])
+    told = capsys.readouterr().out.splitlines()[-1]
+    tested = evaluate_best(RunFolder.open(run))
+    torch.manual_seed(0)
+    accuracy = accuracy_of_means(tested.agent, tested.env, 2)
+    assert told == f"mean of 2 sampled episodes an image: {accuracy:.2%}"
+
+
+def test_scores_of_scripted_gazes_are_of_the_same_agent_that_looks_by_the_script() -> None:
+    class Particular(Oracle):
+        """Is right where it looked where it wanted to; in the centre it says 0, elsewhere 1."""
+
+        def predict(self, observation: Any, *arguments: Any, **options: Any) -> Any:
+            action, taken = super().predict(observation, *arguments, **options)
+            x = observation["location"][:, 0]
+            wanted = np.isclose(x, 0.1 * (taken - 1))
+            otherwise = np.where(x == 0, 0, 1)
+            return {**action, "label": np.where(wanted, action["label"], otherwise)}, taken
+
+    env = make_env(NUM_ITEMS)
+    scores = score(Particular(), env, evaluate(Particular(), env))
+    # Of ten items four are of class 0, three of class 1.
+    assert scores["accuracy_by_gaze"] == {"own": 1.0, "random": 0.3, "center": 0.4}
+
+
+def test_scores_are_told_to_a_person() -> None:
+    scores = {
+        "split": "test",
+        "num_images": 1000,
+        "accuracy": 0.9,
+        "confidence_interval_95": [0.88, 0.917],
+        "accuracy_after_glimpses": [0.5, 0.9],
+        "accuracy_by_gaze": {"own": 0.9, "random": 0.4},
+        "accuracy_by_class": [1.0, 0.8, None],
+        "confusion": [[500, 0, 0, 0], [30, 400, 50, 20], [0, 0, 0, 0]],
+    }
+    lines = [line.rstrip() for line in describe(scores).splitlines()]
+    assert lines[0] == (
+        "test accuracy: 90.00% of 1,000 images (95% confidence interval 88.00% to 91.70%), "
+        "error: 10.00%"
+    )
+    assert [line.split() for line in lines[1:] if line] == [
+        ["after", "glimpse", "1", "2"],
+        ["50.00%", "90.00%"],
+        ["gaze", "own", "random"],
+        ["90.00%", "40.00%"],
+        ["class", "0", "1", "2"],
+        ["100.00%", "80.00%", "-"],
+        [
+            "confusion",
+            "(rows:",
+            "true",
+            "class,",
+            "columns:",
+            "answer,",
+            "the",
+            "last:",
+            "no",
+            "answer)",
+        ],
+        ["0", "1", "2", "-"],
+        ["0", "500", "0", "0", "0"],
+        ["1", "30", "400", "50", "20"],
+        ["2", "0", "0", "0", "0"],
+    ]
 
 
 def test_a_mean_of_no_episodes_is_refused() -> None:

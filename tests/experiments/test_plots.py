@@ -40,20 +40,6 @@ def history(num_epochs, **changes):
     return rows
 
 
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that would be written, laid out; drawing their pixels is slow."""
-    kept = []
-
-    def savefig(figure, file, **kwargs):
-        figure.draw_without_rendering()
-        file.touch()
-        kept.append(figure)
-
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    return kept
-
-
 def pixels_of(path):
     with Image.open(path) as image:
         assert image.format == "PNG"

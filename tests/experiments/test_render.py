@@ -13,7 +13,7 @@ from experiments.config import TaskConfig, TrainConfig
 from experiments.evaluate import Tested as Played
 from experiments.evaluate import evaluate, evaluation_env
 from experiments.pictures import draw_glimpses, draw_patches
-from experiments.render import draw_first_images, draw_run, main, play_frames
+from experiments.render import draw_first_images, draw_run, gaze_centres, main, play_frames
 from experiments.run_folder import RunFolder
 from ram_env import GlimpseVectorEnv
 from ram_env.env import TaskEnv
@@ -69,6 +69,15 @@ def test_the_pictures_show_what_the_agent_was_shown(tmp_path: Path, task: TaskCo
         np.testing.assert_array_equal(pixels(tmp_path / f"glimpse{glimpse}.png"), expected)
         action, state = Corners().predict(observation, state)
         observation, *_ = played.step(action)
+
+
+def test_where_it_looked_is_told_in_pixels_of_its_image(task: TaskConfig) -> None:
+    env = evaluation_env(task, "test")
+    evaluation = evaluate(Corners(), env)
+    # 1 is half of the way to the edge of an image of eight pixels, whose middle is between 3 and 4.
+    reach = 0.5 * 8 / 2
+    expected = 3.5 + reach * evaluation.locations
+    np.testing.assert_allclose(gaze_centres(env, evaluation), expected, atol=0.5)
 
 
 def test_the_last_glimpse_of_an_early_answer_stays(tmp_path: Path, task: TaskConfig) -> None:

@@ -306,6 +306,24 @@ def test_asha_stops_those_that_lag_behind(
     assert states == ["done", "stopped early", "stopped early", "done"]
 
 
+def test_only_the_first_seed_decides_and_what_is_reported_again_does_not_count(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(trial: Trial, report: Report) -> None:
+        for seed, accuracy in ((0, 0.9), (1, 0.1)):  # of which asha would stop the second
+            for epoch in (1, 1, 2):
+                row = {"epoch": epoch, "val_accuracy": accuracy - 0.05 * trial.number}
+                report({"seed": seed, **row, "seconds": 1.5})
+
+    monkeypatch.setattr(sweep_module, "run_trial", run)
+    monkeypatch.setattr(Result, "val_accuracy", property(lambda self: 0.5))
+    options = {"search": "random", "early_stopping": "asha", "seeds": 2, "trials": 1}
+    sweep(space, tmp_path / "sweep", **options)
+    (row,) = trials(tmp_path / "sweep")
+    assert row["state"] == "done"
+    assert float(row["seconds"]) == 4 * 1.5
+
+
 def test_a_trial_that_raises_is_reported_and_the_rest_goes_on(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -531,6 +549,16 @@ def test_the_table_has_the_best_first_and_the_failed_last(preset: Path, tmp_path
         "| 3 | stopped early | 2 | 0.125 | 99.00 | 1 | 1 |",
         "| 0 | failed | 2 | 0.125 | - | 0 | 0 |",
     ]
+
+
+def test_jobs_share_the_cores_unless_they_are_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 12)
+    assert Workers(workers=4).threads_of_a_job == 3
+    assert Workers(workers=99).threads_of_a_job == 1
+    assert Workers(workers=4, threads=2).threads_of_a_job == 2
+    assert Workers(cluster="auto").threads_of_a_job == 1
 
 
 def test_here_jobs_use_the_threads_they_are_given() -> None:

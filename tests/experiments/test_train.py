@@ -147,6 +147,7 @@ def test_killed_and_resumed_is_as_if_never_killed(
     time.sleep(moment)
     process.kill()
     process.communicate()
+    assert process.returncode == -signal.SIGKILL  # and has not ended before
     main(["--resume", str(run)])
     for name in ("metrics.csv", "scores.json", "checkpoints/best.safetensors"):
         assert (run / name).read_bytes() == (finished_run / name).read_bytes(), name
@@ -241,6 +242,7 @@ def test_stopped_before_the_first_epoch_ends_it_starts_anew(
     wait_until(lambda: (run / "config.json").exists(), process)
     process.kill()
     process.communicate()
+    assert not (run / "checkpoints" / "latest.safetensors").exists()
     main(["--resume", str(run)])
     assert (run / "metrics.csv").read_bytes() == (finished_run / "metrics.csv").read_bytes()
 

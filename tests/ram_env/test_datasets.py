@@ -476,6 +476,15 @@ def test_training_items_sorted_by_class_are_refused_as_val_would_be_the_last_cla
         load_dataset(source, "test")
 
 
+def test_of_sorted_training_items_val_may_be_one_that_is_like_others(write_official):
+    images, _, *test = four_arrays(num_train=3)
+    like_others = write_official((images, np.array([0, 1, 1]), *test))
+    assert load_dataset(like_others, "val").labels.tolist() == [1]
+    the_only_one = write_official((images, np.array([0, 0, 1]), *test))
+    with pytest.raises(ValueError, match=r"3 training items are sorted .* of 1 alone"):
+        load_dataset(the_only_one, "val")
+
+
 def test_official_sets_may_be_in_colour(write_official):
     source = write_official(four_arrays(shape=(4, 5, 3)))
     for split in SPLITS:

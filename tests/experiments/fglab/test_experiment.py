@@ -15,7 +15,7 @@ import torch
 
 from experiments.fglab.__main__ import main
 from experiments.fglab.experiment import configure
-from experiments.fglab.options import read_arguments
+from experiments.fglab.options import BY_NAME, read_arguments
 from experiments.fglab.results import SECONDS_UNTIL_WATCHED
 from experiments.reinforce_trainer import ReinforceTrainer
 
@@ -45,10 +45,44 @@ def test_the_originals_options_mean_what_they_meant() -> None:
     assert (config.epochs, config.batch_size, config.agent.seed) == (1, 100, 123)
 
 
-def test_reward_and_rates_are_handed_on() -> None:
-    arguments = ["-rewardScale", "2.5", "-learningRate", "0.5", "-momentum", "0.25"]
-    agent = configure(read_arguments(arguments), device="cpu").agent
-    assert (agent.reward_scale, agent.learning_rate, agent.momentum) == (2.5, 0.5, 0.25)
+@pytest.mark.parametrize(
+    ("option", "text", "field", "value"),
+    [
+        ("seed", "7", "agent.seed", 7),
+        ("locationHiddenSize", "7", "agent.location_hidden_size", 7),
+        ("glimpsePatchSize", "7", "task.patch_size", 7),
+        ("glimpseDepth", "7", "task.num_scales", 7),
+        ("glimpseScale", "7", "task.scale_factor", 7),
+        ("glimpseHiddenSize", "7", "agent.glimpse_hidden_size", 7),
+        ("imageHiddenSize", "7", "agent.image_hidden_size", 7),
+        ("hiddenSize", "7", "agent.hidden_size", 7),
+        ("locatorStd", "0.25", "agent.location_std", 0.5),
+        ("unitPixels", "7", "task.location_range", 0.5),
+        ("rho", "7", "task.num_glimpses", 7),
+        ("rewardScale", "2.5", "agent.reward_scale", 2.5),
+        ("batchSize", "7", "batch_size", 7),
+        ("learningRate", "0.5", "agent.learning_rate", 0.5),
+        ("optimiser", "adam", "agent.optimiser", "adam"),
+        ("momentum", "0.25", "agent.momentum", 0.25),
+        ("epochs", "7", "epochs", 7),
+        ("agent", "recurrent_ppo", "agent.algorithm", "recurrent_ppo"),
+        ("task", "cluttered", "task.env", "ram_env/ClutteredMNIST-v0"),
+        ("core", "lstm", "agent.core", "lstm"),
+    ],
+)
+def test_every_option_becomes_what_it_is_for(
+    option: str, text: str, field: str, value: object
+) -> None:
+    found: Any = configure(read_arguments([f"--{option}", text]), device="cpu")
+    for name in field.split("."):
+        found = getattr(found, name)
+    assert found == value
+    assert field.endswith(BY_NAME[option].becomes) or option == "agent"
+
+
+def test_no_option_is_forgotten() -> None:
+    (mark,) = test_every_option_becomes_what_it_is_for.pytestmark
+    assert {"cuda", *(case[0] for case in mark.args[1])} == set(BY_NAME)
 
 
 @pytest.mark.parametrize("optimiser", ["rmsprop", "adagrad", "adadelta", "adam"])
