@@ -9,7 +9,6 @@ from types import MappingProxyType
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.wrappers import (
     HumanRendering,
@@ -545,14 +544,6 @@ def test_a_copy_in_the_middle_of_an_episode_goes_on_alike(tiny, copied, made, as
         assert_same(finish(twin), finish(env))
         assert_same(twin.render(), env.render())
         assert_same(twin.reset(), env.reset())
-
-
-def test_a_spec_written_to_json_makes_the_same_environment(assert_same):
-    env = gym.make("ram_env/MNIST-v0", num_glimpses=3, action_format="discrete", start="random")
-    twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
-    assert twin.spec.kwargs == env.spec.kwargs
-    assert twin.action_space == env.action_space
-    assert_same(wander(twin, 3), wander(env, 3))
 
 
 # ---------------------------------------------------------------------------------------- rendering

@@ -12,12 +12,16 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 
-from ram_env import CLASSIFICATION_ENVIRONMENTS, GlimpseEnv, GlimpseVectorEnv
+from ram_env import CLASSIFICATION_ENVIRONMENTS, CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
 from ram_env.registration import CATCH
 
 REPOSITORY = Path(__file__).parents[2]
 IDS = list(CLASSIFICATION_ENVIRONMENTS)
-FORMATS = ["dict", "multi_discrete", "discrete"]
+FORMATS = {
+    **dict.fromkeys(IDS, ("dict", "multi_discrete", "discrete")),
+    CATCH: ("dict", "multi_discrete"),
+}
+ALL = [(env_id, action_format) for env_id, formats in FORMATS.items() for action_format in formats]
 
 # The paper's tasks: the glimpse's shape, how many of them, the image's side, the grid's side.
 TASKS = {
@@ -105,11 +109,11 @@ def test_options_go_before_those_of_the_id(env_id):
     assert [env.step(centre_action())[2] for _ in range(2)] == [False, True]
 
 
-@pytest.mark.parametrize("action_format", FORMATS)
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize(("env_id", "action_format"), ALL)
 def test_a_spec_written_to_json_makes_the_same_environment(env_id, action_format, assert_same):
     env = gym.make(env_id, action_format=action_format)
     twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert twin.spec.kwargs == env.spec.kwargs
     assert (twin.observation_space, twin.action_space) == (env.observation_space, env.action_space)
     assert_same(twin.reset(seed=4), env.reset(seed=4))
     action = env.action_space.sample()
@@ -119,8 +123,7 @@ def test_a_spec_written_to_json_makes_the_same_environment(env_id, action_format
 # ----------------------------------------------------------------------------------------- checkers
 
 
-@pytest.mark.parametrize("action_format", FORMATS)
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize(("env_id", "action_format"), ALL)
 def test_gymnasium_has_nothing_to_say_against_it(env_id, action_format):
     env = gym.make(env_id, action_format=action_format)
     with warnings.catch_warnings():
@@ -128,8 +131,7 @@ def test_gymnasium_has_nothing_to_say_against_it(env_id, action_format):
         check_env(env.unwrapped)
 
 
-@pytest.mark.parametrize("action_format", FORMATS)
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize(("env_id", "action_format"), ALL)
 def test_stable_baselines3_accepts_it(env_id, action_format):
     sb3 = pytest.importorskip("stable_baselines3.common.env_checker")
     with warnings.catch_warnings(record=True) as caught:
@@ -146,10 +148,10 @@ def test_stable_baselines3_accepts_it(env_id, action_format):
 # ------------------------------------------------------------------------------------------- vector
 
 
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("env_id", FORMATS)
 def test_make_vec_makes_the_batched_environment(env_id, assert_same):
     envs = gym.make_vec(env_id, num_envs=3)
-    assert type(envs) is GlimpseVectorEnv
+    assert type(envs) is (CatchVectorEnv if env_id == CATCH else GlimpseVectorEnv)
     assert envs.num_envs == 3
     assert envs.spec.id == env_id
     sync = gym.make_vec(env_id, num_envs=3, vectorization_mode="sync")
