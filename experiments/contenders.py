@@ -24,7 +24,7 @@ from agents.base import Agent
 from agents.full_image import NETWORKS, FullImageClassifier, full_image_options
 from experiments.algorithms import go_on_or_start
 from experiments.config import TaskConfig, TrainConfig
-from experiments.evaluate import evaluate, evaluation_env, make_env
+from experiments.evaluate import evaluate, evaluation_env, evaluation_task, make_env
 from experiments.presets import DEFAULT_AGENT, FIXED_RASTERS, find_preset
 from experiments.run_folder import read_json, write_json
 from experiments.saved_agents import load_best, require_sb3
@@ -100,7 +100,7 @@ class Cell:
     def timesteps(self) -> int:
         """Environment steps, if every episode takes all its glimpses."""
         task = self.config.task
-        num_glimpses = evaluation_env(task, "val").task.num_glimpses
+        num_glimpses = evaluation_task(task, "val").num_glimpses
         return self.epochs * len(load_dataset(task.dataset, "train")) * num_glimpses
 
 
@@ -159,7 +159,7 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
     def train(cell: Cell, _folder: Path) -> Trained:
         task = cell.config.task
         agent = make_agent(task, seed=cell.seed, timesteps=cell.timesteps)
-        options = action_options(agent, evaluation_env(task, "val").task.num_classes)
+        options = action_options(agent, evaluation_task(task, "val").num_classes)
         return Trained(agent, getattr(agent, "num_timesteps", None), None, [], options)
 
     return train
@@ -293,7 +293,7 @@ def _train_run(cell: Cell, folder: Path) -> Trained:
 
 def _train_full_image(cell: Cell, _folder: Path) -> Trained:
     config, curve = cell.config, _Curve()
-    options = full_image_options(evaluation_env(config.task, "val").task.image_size)
+    options = full_image_options(evaluation_task(config.task, "val").image_size)
     validation_env = evaluation_env(config.task, "val", **options)
     env = make_env(
         config.task,

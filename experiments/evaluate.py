@@ -21,7 +21,7 @@ from agents.spaces import GlimpseSpaces
 from experiments.config import TaskConfig
 from experiments.run_folder import RunFolder, write_json
 from experiments.saved_agents import is_pretrained, load_best, open_run
-from ram_env import GlimpseVectorEnv, __version__
+from ram_env import CLASSIFICATION_ENVIRONMENTS, GlimpseTask, GlimpseVectorEnv, __version__
 from ram_env.action_formats import NO_ANSWER
 from ram_env.datasets import official_splits
 from ram_env.episodes import Observation
@@ -121,12 +121,29 @@ def make_env(
     return cast(GlimpseVectorEnv, env.unwrapped)
 
 
+def evaluation_task(task: TaskConfig, split: str, **options: Any) -> GlimpseTask:
+    """Returns what is played in the environments to evaluate on, without making any.
+
+    Raises:
+        ValueError: As `evaluation_env`.
+    """
+    _require_test_set(task)
+    own = CLASSIFICATION_ENVIRONMENTS[task.env]
+    return GlimpseTask.from_options({**own, **task.options, "split": split, **options})
+
+
 def evaluation_env(task: TaskConfig, split: str, **options: Any) -> GlimpseVectorEnv:
     """Returns the environments to evaluate on.
 
     Raises:
         ValueError: The data set has no such split of its own, or an option is not allowed.
     """
+    _require_test_set(task)
+    mode = AutoresetMode.NEXT_STEP
+    return make_env(task, split, num_envs=EVALUATION_ENVS, autoreset_mode=mode, **options)
+
+
+def _require_test_set(task: TaskConfig) -> None:
     if not official_splits(task.dataset):
         raise ValueError(
             f"dataset={brief(task.dataset)} has no test set of its own to report on; training and "
@@ -134,8 +151,6 @@ def evaluation_env(task: TaskConfig, split: str, **options: Any) -> GlimpseVecto
             f"tests an agent on arrays is evaluate(agent, gymnasium.make_vec({task.env!r}, "
             f"num_envs={EVALUATION_ENVS}, split='test', dataset=(images, labels)))"
         )
-    mode = AutoresetMode.NEXT_STEP
-    return make_env(task, split, num_envs=EVALUATION_ENVS, autoreset_mode=mode, **options)
 
 
 def evaluate(

@@ -36,7 +36,7 @@ from optuna.distributions import (
 )
 
 from experiments.config import TaskConfig, TrainConfig
-from experiments.evaluate import evaluation_env
+from experiments.evaluate import evaluation_task
 from experiments.presets import find_preset
 
 Value: TypeAlias = bool | int | float | str | None
@@ -282,7 +282,7 @@ def _require_possible(space: Space) -> None:
             try:
                 config = _possible_config(space, name, value)
                 if name.startswith("task."):
-                    evaluation_env(config.task, "val", **config.agent.env_options)
+                    evaluation_task(config.task, "val", **config.agent.env_options)
             except (ValueError, TypeError) as error:
                 raise ValueError(f"space.{name}={value!r} makes no run: {error}") from error
 

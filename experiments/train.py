@@ -23,7 +23,7 @@ from agents.hyperparameters import ALGORITHMS
 from agents.processes import Share, joined_processes
 from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
-from experiments.evaluate import describe, evaluate_best, evaluation_env, score
+from experiments.evaluate import describe, evaluate_best, evaluation_task, score
 from experiments.presets import DEFAULT_AGENT, DEFAULT_PRESET, PRESETS, find_preset, preset_title
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder, write_json
@@ -194,7 +194,7 @@ def _require_shareable(config: TrainConfig, share: Share) -> None:
 def _start(command: TrainCommand, share: Share) -> Trainer:
     config = command.config
     # Made first, to tell at once what is wrong with the task, before anything is written.
-    evaluation_env(config.task, "test")
+    evaluation_task(config.task, "test")
     trainer_of = find_trainer(config)
     agent = trainer_of.new_agent(config)
     run = _make_folder(command, config, share)

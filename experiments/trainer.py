@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from agents.checkpoint import DamagedCheckpointError
 from agents.processes import Share
 from experiments.config import TrainConfig
-from experiments.evaluate import evaluate, evaluation_env, make_env
+from experiments.evaluate import evaluate, evaluation_env, evaluation_task, make_env
 from experiments.run_folder import RunFolder, sole_driver
 from ram_env import GlimpseVectorEnv, load_dataset
 
@@ -247,7 +247,7 @@ def training_env(config: TrainConfig, autoreset_mode: AutoresetMode) -> GlimpseV
         **config.task.training_scene,
         **config.agent.env_options,
     )
-    tested = evaluation_env(config.task, "val").task.image_size
+    tested = evaluation_task(config.task, "val").image_size
     if env.task.image_size != tested:
         raise ValueError(
             f"train_scene={config.task.train_scene!r} makes images of {env.task.image_size} "

@@ -19,7 +19,7 @@ from agents.hyperparameters import (
 )
 from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
-from experiments.evaluate import describe, evaluate_best, evaluation_env, score
+from experiments.evaluate import describe, evaluate_best, evaluation_task, score
 from experiments.fglab.charts import line_chart, thin_out
 from experiments.fglab.log import say
 from experiments.fglab.options import OPTIONS, Request
@@ -84,7 +84,7 @@ def run(request: Request, process_started: float) -> None:
     # Two levels down: what is higher and has the id in its name, FGMachine takes for the results.
     run_folder = RunFolder(request.runs / "fglab" / request.experiment_id)
     run_folder.require_unused()
-    evaluation_env(config.task, "test", **config.agent.env_options)
+    evaluation_task(config.task, "test", **config.agent.env_options)
     find_trainer(config)
     results.appear(process_started)
     run_folder = RunFolder.create(run_folder.path, name=request.experiment_id, config=config)
@@ -159,7 +159,7 @@ def configure(request: Request, *, device: Device) -> TrainConfig:
         ValueError: `unitPixels` reaches out of the task's images.
     """
     preset = PRESETS[PRESET_OF_TASK[request["task"]]]
-    half_side = min(evaluation_env(preset.task, "test").task.image_size) // 2
+    half_side = min(evaluation_task(preset.task, "test").image_size) // 2
     if request["unitPixels"] > half_side:
         raise ValueError(
             f"unitPixels={request['unitPixels']} reaches out of the images of task "
