@@ -18,7 +18,7 @@ def find_device(device: Device) -> torch.device:
     """Returns the device to run on.
 
     Raises:
-        ValueError: It is none of those, or a GPU, and there is none.
+        ValueError: It is not one of `Device`, or it is a GPU and there is none.
     """
     require_choice("device", device, get_args(Device))
     if device == "auto":

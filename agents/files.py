@@ -42,5 +42,7 @@ def digest_of(path: Path | None) -> str | None:
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.read_bytes())
+        with file.open("rb") as contents:
+            while part := contents.read(1 << 20):
+                digest.update(part)
     return digest.hexdigest()

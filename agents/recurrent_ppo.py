@@ -99,15 +99,16 @@ def make_recurrent_ppo(
         >>> actions, state = agent.predict(env.reset()[0], deterministic=True)
     """
     values = RecurrentPPOHyperparameters(**hyperparameters)
+    learned_in = learning_environments(env)
     for name in values.env_options.keys() & hyperparameters.keys():
         if hyperparameters[name] != (found := getattr(env.task, name)):
             raise ValueError(
-                f"{name}={hyperparameters[name]!r}, but the environments have {found!r}; give that "
-                f"to gymnasium.make_vec, which makes them"
+                f"{name}={hyperparameters[name]!r}, but the environments have {found!r}; make them "
+                f"with {name}={hyperparameters[name]!r}, or leave it out here"
             )
     return RecurrentPPO(
         "MultiInputLstmPolicy",
-        learning_environments(env),
+        learned_in,
         learning_rate=LinearSchedule(start=values.learning_rate, end=0.0, end_fraction=1.0),
         n_steps=values.n_steps,
         batch_size=_minibatch_size(values, env.num_envs),

@@ -30,7 +30,7 @@ def go_on_or_start(folder: Path, config: TrainConfig) -> Trainer:
 
     Raises:
         ValueError: The run cannot be gone on with, or begun, here: there is no such GPU, or no such
-            data. Nothing is changed.
+            data, or other data than it was begun with. Nothing is changed.
     """
     trainer_of = find_trainer(config)
     if _holds(folder, config):

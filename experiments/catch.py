@@ -138,6 +138,7 @@ class CatchTrainer(LearnsByReinforce):
         episodes = config.updates_per_epoch * config.batch_size
         super().__init__(
             run,
+            config,
             agent,
             epochs=config.epochs,
             episodes_per_epoch=episodes,

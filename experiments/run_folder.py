@@ -2,7 +2,8 @@
 
 `config.json` and `metrics.csv` are written as the run goes on, `checkpoints/best.*` is the model
 with the best validation accuracy so far, `checkpoints/latest.*` the state of the training after the
-last whole epoch; `scores.json` and the pictures come at the end.
+last whole epoch, `checkpoints/begun_with.json` what the training began with; `scores.json` and the
+pictures come at the end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -29,7 +31,7 @@ Read = TypeVar("Read")
 
 RUNS = Path("runs")
 ALWAYS_IN_METRICS = {"epoch", "timesteps", "val_accuracy"}
-# What of its configuration a run may go on with another of. Data may lie elsewhere by now.
+# Fields that may differ when a run goes on: the data may have been moved.
 MAY_CHANGE = {"epochs", "agent.device", "task.dataset"}
 
 
@@ -87,8 +89,7 @@ class RunFolder:
         Args:
             path: The folder; None makes one in `runs/` of the name and the time.
             name: What the run is called.
-            config: Written to `config.json`, with the package's version, and with a digest of the
-                data to `begun_with`.
+            config: Written to `config.json`, with the package's version.
 
         Raises:
             ValueError: The folder holds a run, or something else, already.
@@ -96,9 +97,7 @@ class RunFolder:
         path = path or _make_new(RUNS / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
         run = cls(path, config.agent.checkpoint_suffix)
         run.require_unused()
-        document = {"version": __version__, **config.to_json()}
-        write_json(run.begun_with, {**document, "data": digest_of(config.data)})
-        write_json(run.config, document)
+        write_json(run.config, {"version": __version__, **config.to_json()})
         return run
 
     @classmethod
@@ -126,16 +125,22 @@ class RunFolder:
                 f"{self.path} {kind}; give a new folder, or resume the run that it holds"
             )
 
-    def require_unchanged(self, config: Configuration) -> None:
-        """Checks that the run was begun as it is configured by now, and with the same data.
+    def note_beginning(self, config: Configuration) -> None:
+        """Writes down what the training begins with, for `require_unchanged`."""
+        document = {"version": __version__, **config.to_json(), "data": digest_of(config.data)}
+        write_json(self.begun_with, document)
 
-        The device and the number of epochs may be others.
+    def require_unchanged(self, config: Configuration) -> None:
+        """Checks that the training began as the run is configured by now, and with the same data.
+
+        The device, the number of epochs and the place of the data may be others. A run of a version
+        that took no note of its beginning is not checked.
 
         Raises:
             DamagedCheckpointError: What tells it is damaged.
             ValueError: It was not; the message names what has changed.
         """
-        if not self.begun_with.exists():  # an older version's
+        if not self.begun_with.exists():
             return
         try:
             document = read_json(self.begun_with)
@@ -149,13 +154,14 @@ class RunFolder:
             if name not in MAY_CHANGE:
                 raise ValueError(
                     f"the run in {self.path} has learned with {name}={then!r}, its configuration "
-                    f"says {now!r} by now; put that back, or begin another run"
+                    f"says {now!r} by now; put that back, or begin a run in another folder"
                 )
         is_there = config.data is None or config.data.exists()  # else the environments will tell
         if is_there and digest_of(config.data) != data:
             raise ValueError(
-                f"the run in {self.path} has learned from other data than {config.data} holds by "
-                "now; put that back, or begin another run"
+                f"the run in {self.path} has learned from other data than "
+                f"{config.data or 'the package'} holds; put that back, or begin a run in another "
+                "folder"
             )
 
     def read_config(self) -> TrainConfig:
@@ -190,13 +196,14 @@ class RunFolder:
 
 
 @contextmanager
-def sole_driver(folder: Path) -> Iterator[None]:
+def sole_driver(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Holds a folder, so that no other command works there at the same time.
 
     The system lets go of it when the process ends, whatever ends it.
 
     Args:
         folder: Made if it is not there, and taken away again if nothing gets in.
+        patience: Seconds to wait for another command to end.
 
     Raises:
         ValueError: Another command works there, or it is a file.
@@ -212,14 +219,19 @@ def sole_driver(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
+        given_up = time.monotonic() + patience
         with suppress(OSError):  # where the file system has no locks, it goes without
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ValueError(
-                    f"{folder}: another command is at work there; wait until it has ended, or "
-                    "stop it"
-                ) from error
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() >= given_up:
+                        raise ValueError(
+                            f"{folder}: another command is at work there; wait until it has "
+                            "ended, or stop it"
+                        ) from error
+                time.sleep(0.1)
         try:
             yield
         finally:

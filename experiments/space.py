@@ -67,7 +67,8 @@ class Space:
         names: Sequence[Value] = (self.base.task.dataset,)
         if isinstance(searched, CategoricalDistribution):
             names = searched.choices
-        return [Path(str(name)) for name in names if name != TaskConfig.dataset]
+        tasks = [TaskConfig(dataset=str(name)) for name in names]
+        return [task.data for task in tasks if task.data is not None]
 
     def config_at(self, point: Mapping[str, Value]) -> TrainConfig:
         """Returns the configuration of a point; a ValueError if there can be none."""

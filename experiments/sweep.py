@@ -239,15 +239,15 @@ class Sweep:
     def _propose_the_rest(self, trial: optuna.trial.Trial) -> None:
         """Has Optuna propose what it had not yet, of a trial in whose proposal it was killed.
 
-        What it had proposed is drawn once more, for nothing, so that the rest is what it would have
+        What it had drawn is drawn once more, for nothing, so that the rest is what it would have
         been.
         """
         sampler = self.study.sampler = _sampler(self.command, trial.number)
         for name, values in self.space.fields.items():
-            if name in trial.params:
-                sampler.sample_independent(self.study, self._frozen_at(trial.number), name, values)
-            else:
+            if name not in trial.params:
                 trial._suggest(name, values)
+            elif not values.single():  # of a single choice there is nothing to draw
+                sampler.sample_independent(self.study, self._frozen_at(trial.number), name, values)
 
     def on_report(self, job: Trial, progress: Numbers) -> bool:
         """Takes down an epoch, once, and returns whether there may be another.

@@ -15,8 +15,11 @@ from agents.checkpoint import DamagedCheckpointError
 from agents.processes import Share
 from experiments.config import TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, evaluation_task, make_env
-from experiments.run_folder import RunFolder, sole_driver
+from experiments.run_folder import Configuration, RunFolder, sole_driver
 from ram_env import GlimpseVectorEnv, load_dataset
+
+# Seconds that a training waits for another in its folder: a worker may outlive its driver a little.
+PATIENCE = 10.0
 
 
 class Progress(Protocol):
@@ -39,6 +42,7 @@ class EpochTrainer(ABC):
 
     Args:
         run: Where to write.
+        config: What the run is made of.
         agent: The agent, as it was after the last whole epoch.
         epochs: How many epochs there are to be in all.
         episodes_per_epoch: How many episodes an epoch has, if each takes all its glimpses.
@@ -55,6 +59,7 @@ class EpochTrainer(ABC):
     def __init__(
         self,
         run: RunFolder,
+        config: Configuration,
         agent: Any,
         *,
         epochs: int,
@@ -67,6 +72,8 @@ class EpochTrainer(ABC):
         self.episodes_per_epoch = episodes_per_epoch
         self.timesteps_per_epoch = timesteps_per_epoch
         self.stop_signal: signal.Signals | None = None
+        if not run.latest.exists() and Share.of_this_process().is_first:
+            run.note_beginning(config)
         try:
             rows = run.read_metrics()
         except ValueError as error:
@@ -126,7 +133,7 @@ class EpochTrainer(ABC):
             self.learn_epochs(progress)
             return
         with (
-            sole_driver(self.run.path),
+            sole_driver(self.run.path, PATIENCE),
             SummaryWriter(
                 str(self.run.tensorboard), purge_step=self.epochs_learned + 1
             ) as self._board,
@@ -178,6 +185,7 @@ class Trainer(EpochTrainer):
         episodes = max(1, num_items // config.batch_size) * config.batch_size
         super().__init__(
             run,
+            config,
             agent,
             epochs=config.epochs,
             episodes_per_epoch=episodes,

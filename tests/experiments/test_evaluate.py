@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +23,14 @@ from experiments.evaluate import (
     evaluate,
     evaluate_best,
     evaluation_env,
+    evaluation_task,
     score,
     wilson_interval,
 )
 from experiments.evaluate import main as evaluate_main
 from experiments.run_folder import RunFolder
 from experiments.train import main as train_main
-from ram_env import GlimpseVectorEnv, __version__
+from ram_env import CLASSIFICATION_ENVIRONMENTS, GlimpseVectorEnv, __version__
 
 NUM_ITEMS = 10
 
@@ -347,6 +349,16 @@ def test_scores_are_told_to_a_person() -> None:
         ["1", "30", "400", "50", "20"],
         ["2", "0", "0", "0", "0"],
     ]
+
+
+@pytest.mark.parametrize("env", CLASSIFICATION_ENVIRONMENTS)
+def test_what_is_played_can_be_told_without_playing(env: str) -> None:
+    task = TaskConfig(env=env, num_glimpses=2)
+    told, played = (
+        evaluation_task(task, "val", grid_size=3),
+        evaluation_env(task, "val", grid_size=3),
+    )
+    assert dataclasses.asdict(told) == dataclasses.asdict(played.task)
 
 
 def test_a_mean_of_no_episodes_is_refused() -> None:

@@ -27,9 +27,9 @@ from experiments.sweep_results import Result, TrialState, as_markdown
 SPACE = """
 preset: {preset}
 space:
+  epochs: [2]
   agent.learning_rate: {{low: 1e-4, high: 1e-1, log: true}}
   agent.core: [rnn, lstm]
-  epochs: [2]
 """
 GRID = "{{preset: {preset}, space: {{agent.core: [rnn, lstm], batch_size: [25, 50, 275]}}}}"
 
