@@ -105,7 +105,7 @@ def run(request: Request, process_started: float) -> None:
     except (SystemExit, Exception) as error:  # whatever it is, the page is to show it
         report.write_charts()
         reason = f"stopped by a signal, status {error}" if isinstance(error, SystemExit) else error
-        results.write_json("notes.json", {**notes, "Notes": f"{report.progress}: {reason}"})
+        results.finish({**notes, "Notes": f"{report.progress}: {reason}"})
         raise
     report.write_charts()
     seconds = time.monotonic() - process_started

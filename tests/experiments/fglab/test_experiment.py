@@ -16,7 +16,7 @@ import torch
 from experiments.fglab.__main__ import main
 from experiments.fglab.experiment import configure
 from experiments.fglab.options import BY_NAME, read_arguments
-from experiments.fglab.results import SECONDS_UNTIL_WATCHED
+from experiments.fglab.results import SECONDS_AFTER_A_BURST, SECONDS_UNTIL_WATCHED
 from experiments.reinforce_trainer import ReinforceTrainer
 
 REPOSITORY = Path(__file__).parents[3]
@@ -300,6 +300,8 @@ def test_the_kill_button_ends_it_soon_and_keeps_what_was_done(tmp_path: Path, wa
     losses, *_ = watcher.uploads["chart.json"][-1]["_charts"]
     assert losses["data"]["columns"][1][-1] >= 20
     assert "stopped by a signal" in watcher.uploads["notes.json"][-1]["Notes"]
+    chart, notes = (tmp_path / "results" / ID / name for name in ("chart.json", "notes.json"))
+    assert notes.stat().st_mtime - chart.stat().st_mtime >= SECONDS_AFTER_A_BURST
     assert (tmp_path / "runs" / "fglab" / ID / "checkpoints" / "stopped.safetensors").exists()
 
 
