@@ -18,7 +18,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 GazeName = Literal["learned", "raster", "random"]
 LocationReturn = Literal["reward", "last_log_likelihood", "mean_log_likelihood"]
 Supervise = Literal["last", "every", "rising"]
-CoreName = Literal["rnn", "lstm"]
+CoreName = Literal["rnn", "lstm", "map"]
 LocationFrame = Literal["image", "gaze"]
 Initialisation = Literal["uniform", "he"]
 Patches = Literal["pixels", "convolutions"]
@@ -56,7 +56,13 @@ class ReinforceHyperparameters:
     hidden_size: int = 256
     """Units of the recurrent core."""
     core: CoreName = "rnn"
-    """Recurrent core: the paper's ReLU network, or an LSTM."""
+    """Recurrent core: the paper's ReLU network, an LSTM, or a map of what was seen where, read by a
+    conv net. Beside a map there is no other glimpse network: of the options of that one, and of how
+    its weights begin, it takes the white_level alone."""
+    map_size: int = 28
+    """Side of the map in pixels: of the images, if locations reach from edge to edge."""
+    map_scale_factor: int = 2
+    """By how much the side of what is seen grows from scale to scale, for the map: the sensor's."""
     location_frequencies: int = 0
     """How many octaves of sines and cosines tell where a glimpse was, beside x and y themselves (0:
     the paper's). With them, places a pixel apart are easy to tell."""
@@ -304,6 +310,8 @@ _REINFORCE_RULES: list[Rule] = [
     ("what_where", *_choice(WhatWhere)),
     ("hidden_size", *_SIZE),
     ("core", *_choice(CoreName)),
+    ("map_size", *_SIZE),
+    ("map_scale_factor", *_SIZE),
     ("location_frequencies", *_integer_from(0)),
     ("gaze", *_choice(GazeName)),
     ("raster", "a sequence of places (x, y) in [-1, 1]", _are_places),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad
 
 from agents.hyperparameters import Patches, ReinforceHyperparameters, WhatWhere
+from ram_env.sensor import GlimpseSensor
 from ram_env.validation import require_choice
 
 State = tuple[Tensor, ...]
@@ -43,10 +44,7 @@ class PatchConvolutions(nn.Module):
         first, second = self.FILTERS
         self.first = nn.Conv2d(math.prod([num_scales, *colours]), first, kernel_size=4, stride=2)
         self.second = nn.Conv2d(first, second, kernel_size=3)
-        whole_size = max(patch_size + patch_size % 2, self.SMALLEST)
-        before = (whole_size - patch_size) // 2
-        after = whole_size - patch_size - before
-        self.border = (before, after, before, after)
+        whole_size, self.border = _bordered(patch_size, smallest=self.SMALLEST)
         self.size = second * ((whole_size - 4) // 2 - 1) ** 2
 
     def forward(self, glimpse: Tensor) -> Tensor:
@@ -55,6 +53,14 @@ class PatchConvolutions(nn.Module):
             glimpse = glimpse.movedim(-1, 2).flatten(1, 2)
         maps = torch.relu(self.second(torch.relu(self.first(pad(glimpse, self.border)))))
         return maps.flatten(1)
+
+
+def _bordered(size: int, *, smallest: int) -> tuple[int, tuple[int, int, int, int]]:
+    """Returns the side of a square with a border, even and at least `smallest`, and the border."""
+    whole_size = max(size + size % 2, smallest)
+    before = (whole_size - size) // 2
+    after = whole_size - size - before
+    return whole_size, (before, after, before, after)
 
 
 PATCHES: dict[str, type[PatchPixels | PatchConvolutions]] = {
@@ -192,6 +198,133 @@ class LstmCore(nn.Module):
 CORES: dict[str, type[ReluCore | LstmCore]] = {"rnn": ReluCore, "lstm": LstmCore}
 
 
+class PlacedGlimpse(nn.Module):
+    """The glimpse network of a map: the glimpse, put where it was taken on a map that is empty.
+
+    The map is of `map_size` by `map_size` pixels, and locations in [-1, 1] reach from edge to edge;
+    what of a glimpse is outside is left out. Each scale has channels of its own, and one that tells
+    which pixels it has seen.
+
+    Args:
+        glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
+        map_size: Side of the map in pixels.
+        scale_factor: The sensor's.
+        white_level: What glimpses in [0, 1] are multiplied by.
+
+    Attributes:
+        shape: That of a map, `(num_scales, channels + 1, map_size, map_size)`; the last channel is
+            1 where the scale has seen something.
+    """
+
+    def __init__(
+        self,
+        glimpse_shape: tuple[int, ...],
+        *,
+        map_size: int,
+        scale_factor: int,
+        white_level: float,
+    ) -> None:
+        super().__init__()
+        num_scales, patch_size, _, *colours = glimpse_shape
+        self.sensor = GlimpseSensor(patch_size, num_scales, scale_factor)
+        self.white_level = white_level
+        self.shape = (num_scales, math.prod(colours) + 1, map_size, map_size)
+
+    def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
+        """Returns maps `(B, *shape)` that hold nothing but the glimpse."""
+        _, _, height, width = self.shape
+        boxes = self.sensor.boxes((height, width), location.detach().cpu().numpy())
+        left, top, right, _ = torch.as_tensor(boxes, device=glimpse.device).unbind(-1)
+        block = (right - left).div(self.sensor.patch_size, rounding_mode="floor")
+        column = _index_in_patch(left, block, width)
+        row = _index_in_patch(top, block, height)
+        seen = _is_inside(row, self.sensor.patch_size).unsqueeze(-1) & _is_inside(
+            column, self.sensor.patch_size
+        ).unsqueeze(-2)
+        # As (B, num_scales, channels, pixels), of the patch and of the map.
+        pixels = glimpse.flatten(2, 3).reshape(*glimpse.shape[:2], self.sensor.patch_size**2, -1)
+        pixels = pixels.movedim(-1, 2)
+        index = self.sensor.patch_size * row.unsqueeze(-1) + column.unsqueeze(-2)
+        index = torch.where(seen, index, 0).flatten(2).unsqueeze(2)
+        placed = pixels.gather(3, index.expand(-1, -1, pixels.shape[2], -1))
+        placed = placed.reshape(*placed.shape[:3], height, width)
+        seen = seen.unsqueeze(2)
+        return torch.cat([self.white_level * torch.where(seen, placed, 0.0), seen], dim=2)
+
+
+def _index_in_patch(first: Tensor, block: Tensor, size: int) -> Tensor:
+    """Returns which row (or column) of a patch is at each of a map's, `(B, num_scales, size)`."""
+    offset = torch.arange(size, device=first.device) - first.unsqueeze(-1)
+    return offset.div(block.unsqueeze(-1), rounding_mode="floor")
+
+
+def _is_inside(index: Tensor, patch_size: int) -> Tensor:
+    return (index >= 0) & (index < patch_size)
+
+
+class MapCore(nn.Module):
+    """A core that remembers what it saw where: a map that a conv net reads.
+
+    Such memories are Parisotto and Salakhutdinov's (2018, arXiv 1702.08360). A newer glimpse covers
+    an older one. h_t is of the whole map: a stroke that goes through several glimpses is one stroke
+    there, where a core that adds up what it makes of each glimpse has parts of it. The conv net
+    gives a black border to a map of an odd side, or of one below 14.
+    """
+
+    FILTERS = (32, 64, 64, 64)
+    SMALLEST = 14
+
+    def __init__(self, map_shape: tuple[int, int, int, int], hidden_size: int) -> None:
+        super().__init__()
+        self.map_shape = map_shape
+        self.hidden_size = hidden_size
+        num_scales, channels, _, size = map_shape
+        first, second, third, fourth = self.FILTERS
+        size, self.border = _bordered(size, smallest=self.SMALLEST)
+        last_size = ((size - 4) // 2 + 1 - 2 - 2 + 1) // 2
+        self.reading = nn.Sequential(
+            *_layer(nn.Conv2d(num_scales * channels, first, kernel_size=4, stride=2)),
+            *_layer(nn.Conv2d(first, second, kernel_size=3)),
+            *_layer(nn.Conv2d(second, third, kernel_size=3)),
+            *_layer(nn.Conv2d(third, fourth, kernel_size=5, stride=2, padding=2)),
+            nn.Flatten(),
+            *_layer(nn.Linear(fourth * last_size**2, hidden_size)),
+        )
+
+    def initial_state(self, batch_size: int, device: torch.device) -> State:
+        """Returns the state before the first glimpse, zeros: `(B, hidden_size)`, `(B, size)`."""
+        sizes = (self.hidden_size, math.prod(self.map_shape))
+        return tuple(torch.zeros(batch_size, size, device=device) for size in sizes)
+
+    def forward(self, placed_glimpse: Tensor, state: State) -> State:
+        """Returns the next state: h_t, and the map with the glimpse on it."""
+        before = state[1].reshape(-1, *self.map_shape)
+        after = torch.where(placed_glimpse[:, :, -1:] > 0, placed_glimpse, before)
+        return (self.reading(pad(after.flatten(1, 2), self.border)), after.flatten(1))
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation of all that a layer says of an example (Ba et al. 2016, 1607.06450).
+
+    A scale would be the next layer's; what is learned is a shift of each unit or filter.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(size))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Returns values `(B, size, ...)` of mean 0 and variance 1, shifted."""
+        values = values.movedim(1, -1)
+        values = layer_norm(values, values.shape[1:])
+        return (values + self.shift.to(values.dtype)).movedim(-1, 1)
+
+
+def _layer(outputs: nn.Conv2d | nn.Linear) -> tuple[nn.Module, ...]:
+    outputs.bias = None  # normalisation would take it out
+    return outputs, LayerNorm(outputs.weight.shape[0]), nn.ReLU()
+
+
 class RecurrentAttention(nn.Module):
     """Glimpse network, core, and the three heads on its hidden state h_t.
 
@@ -221,17 +354,28 @@ class RecurrentAttention(nn.Module):
     ) -> None:
         super().__init__()
         hidden_size = hyperparameters.hidden_size
-        self.glimpse_network = GlimpseNetwork(
-            glimpse_shape,
-            patches=hyperparameters.patches,
-            glimpse_hidden_size=hyperparameters.glimpse_hidden_size,
-            location_hidden_size=hyperparameters.location_hidden_size,
-            location_frequencies=hyperparameters.location_frequencies,
-            what_where=hyperparameters.what_where,
-            output_size=hyperparameters.image_hidden_size,
-            white_level=hyperparameters.white_level,
-        )
-        self.core = CORES[hyperparameters.core](hyperparameters.image_hidden_size, hidden_size)
+        self.glimpse_network: GlimpseNetwork | PlacedGlimpse
+        self.core: ReluCore | LstmCore | MapCore
+        if hyperparameters.core == "map":
+            self.glimpse_network = PlacedGlimpse(
+                glimpse_shape,
+                map_size=hyperparameters.map_size,
+                scale_factor=hyperparameters.map_scale_factor,
+                white_level=hyperparameters.white_level,
+            )
+            self.core = MapCore(self.glimpse_network.shape, hidden_size)
+        else:
+            self.glimpse_network = GlimpseNetwork(
+                glimpse_shape,
+                patches=hyperparameters.patches,
+                glimpse_hidden_size=hyperparameters.glimpse_hidden_size,
+                location_hidden_size=hyperparameters.location_hidden_size,
+                location_frequencies=hyperparameters.location_frequencies,
+                what_where=hyperparameters.what_where,
+                output_size=hyperparameters.image_hidden_size,
+                white_level=hyperparameters.white_level,
+            )
+            self.core = CORES[hyperparameters.core](hyperparameters.image_hidden_size, hidden_size)
         self.is_relative = hyperparameters.location_frame == "gaze"
         self.location_raster = nn.Parameter(
             torch.tensor(list(hyperparameters.raster) or [(0.0, 0.0)])
@@ -249,9 +393,11 @@ class RecurrentAttention(nn.Module):
         """Begins anew with the weights of He et al. 2015 (arXiv 1502.01852), biases 0.
 
         These are the glimpse network's and, of a ReLU core, those of what enters it; what it keeps
-        begins as the identity all the same. An LSTM, whose units are no ReLUs, stays as it is.
+        begins as the identity all the same. An LSTM, whose units are no ReLUs, stays as it is,
+        and so does a map's core, whose layers are normalised.
         """
-        self.glimpse_network.initialise_by_he()
+        if isinstance(self.glimpse_network, GlimpseNetwork):
+            self.glimpse_network.initialise_by_he()
         if isinstance(self.core, ReluCore):
             self.core.initialise_by_he()
 

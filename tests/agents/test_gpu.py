@@ -62,7 +62,7 @@ def test_it_learns_where_to_look_in_any_precision(precision: str) -> None:
     assert np.mean([update.accuracy for update in learn(agent, 300)[-20:]]) > 0.9
 
 
-@pytest.mark.parametrize("core", ["rnn", "lstm"])
+@pytest.mark.parametrize("core", ["rnn", "lstm", "map"])
 @pytest.mark.parametrize(("saved_on", "loaded_on"), [("cuda", "cpu"), ("cpu", "cuda")])
 def test_a_model_acts_on_the_other_device_as_on_its_own(
     tmp_path: Path, core: str, saved_on: Any, loaded_on: Any

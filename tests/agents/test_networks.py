@@ -3,17 +3,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from agents.hyperparameters import ReinforceHyperparameters
 from agents.networks import (
     GlimpseNetwork,
+    LayerNorm,
     LstmCore,
+    MapCore,
     PatchConvolutions,
+    PlacedGlimpse,
     RecurrentAttention,
     ReluCore,
 )
+from ram_env.sensor import GlimpseSensor
 
 CPU = torch.device("cpu")
 
@@ -170,13 +175,16 @@ def test_signals_keep_their_size_under_hes_weights(patches: str) -> None:
     torch.testing.assert_close(kept, torch.eye(400))
 
 
-@pytest.mark.parametrize(("core", "parts"), [("rnn", 1), ("lstm", 2)])
-def test_states_have_the_core_and_the_count_of_glimpses(core: str, parts: int) -> None:
-    network = make_network(core=core)
+@pytest.mark.parametrize(
+    ("core", "sizes"), [("rnn", [9]), ("lstm", [9, 9]), ("map", [9, 2 * 2 * 16 * 16])]
+)
+def test_states_have_the_core_and_the_count_of_glimpses(core: str, sizes: list[int]) -> None:
+    network = make_network(core=core, map_size=16)
     state = network.initial_state(4, CPU)
+    assert [part.shape for part in state] == [(4, size) for size in (*sizes, 1)]
     for taken in range(1, 4):
         state = network(torch.rand(4, 2, 3, 3), torch.zeros(4, 2), state)
-        assert [part.shape for part in state] == [(4, 9)] * parts + [(4, 1)]
+        assert [part.shape for part in state] == [(4, size) for size in (*sizes, 1)]
         assert (state[-1] == taken).all()
 
 
@@ -212,6 +220,106 @@ def test_the_glimpse_network_sums_what_and_where() -> None:
     weight = network.output.weight
     expected = torch.relu(what @ weight[:, :6].T + where @ weight[:, 6:].T + network.output.bias)
     torch.testing.assert_close(network(glimpse, location), expected)
+
+
+# --- the map ------------------------------------------------------------------------------------
+
+
+def place(sensor: GlimpseSensor, images: np.ndarray, locations: np.ndarray) -> torch.Tensor:
+    """Returns maps of 14x14 pixels with a glimpse of each image."""
+    glimpses = torch.from_numpy(sensor(images, locations))
+    placed = PlacedGlimpse(
+        glimpses.shape[1:], map_size=14, scale_factor=sensor.scale_factor, white_level=1.0
+    )
+    maps = placed(glimpses, torch.from_numpy(locations))
+    assert maps.shape == (len(images), *placed.shape)
+    return maps
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+@pytest.mark.parametrize("patch_size", [3, 4])
+def test_a_map_has_each_pixel_where_it_is_in_the_image(
+    patch_size: int, colours: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(1, 256, (200, 14, 14, *colours), dtype=np.uint8)
+    locations = rng.uniform(-1, 1, (200, 2)).astype(np.float32)
+    *pixels, seen = place(GlimpseSensor(patch_size), images, locations)[:, 0].unbind(1)
+    whole = torch.from_numpy(images / np.float32(255)).reshape(200, 14, 14, -1)
+    for channel, expected in zip(pixels, whole.unbind(-1), strict=True):
+        torch.testing.assert_close(channel, torch.where(seen > 0, expected, 0.0))
+    counts = seen.sum(dim=(1, 2))
+    assert counts.max() == patch_size**2
+    assert counts.min() < patch_size**2  # at the border, what is outside is left out
+
+
+def test_a_map_has_coarse_values_over_all_that_they_are_of() -> None:
+    images = np.zeros((1, 14, 14), np.uint8)
+    images[0, 5:9, 5:9] = 255  # the middle 4x4 pixels
+    fine, coarse = place(GlimpseSensor(2, num_scales=2, scale_factor=3), images, np.zeros((1, 2)))[
+        0
+    ]
+    expected = torch.zeros(2, 14, 14)
+    expected[:, 6:8, 6:8] = 1.0
+    torch.testing.assert_close(fine, expected)
+    expected = torch.zeros(2, 14, 14)
+    expected[0, 4:10, 4:10] = 4 / 9  # 2x2 of the 3x3 pixels of each value
+    expected[1, 4:10, 4:10] = 1.0
+    torch.testing.assert_close(coarse, expected)
+
+
+def test_a_newer_glimpse_covers_an_older_one_and_leaves_the_rest() -> None:
+    core = MapCore((1, 2, 14, 14), hidden_size=3)
+    older, newer = torch.zeros(2, 1, 1, 2, 14, 14)
+    older[..., 0, 2:6, 2:6], older[..., 1, 2:6, 2:6] = 0.5, 1.0
+    newer[..., 0, 4:8, 4:8], newer[..., 1, 4:8, 4:8] = 0.0, 1.0
+    _, seen = core(newer, core(older, core.initial_state(1, CPU)))
+    expected = older.clone()
+    expected[..., 0, 4:8, 4:8], expected[..., 1, 4:8, 4:8] = 0.0, 1.0
+    torch.testing.assert_close(seen, expected.flatten(1))
+
+
+def test_what_is_seen_in_pieces_is_what_is_seen_at_once() -> None:
+    # Four glimpses of 7x7, in any order, and one of 14x14, for a network of the same weights.
+    torch.manual_seed(0)
+    in_pieces, at_once = (
+        RecurrentAttention(
+            (1, side, side), 5, ReinforceHyperparameters(core="map", map_size=14, hidden_size=9)
+        )
+        for side in (7, 14)
+    )
+    at_once.load_state_dict(in_pieces.state_dict())
+    image = torch.rand(1, 1, 14, 14)
+    expected, *_ = at_once(image, torch.zeros(1, 2), at_once.initial_state(1, CPU))
+    for order in ((0, 1, 2, 3), (3, 1, 0, 2)):
+        state = in_pieces.initial_state(1, CPU)
+        for piece in order:
+            row, column = divmod(piece, 2)
+            glimpse = image[..., 7 * row : 7 * row + 7, 7 * column : 7 * column + 7]
+            state = in_pieces(glimpse, torch.tensor([[column - 0.5, row - 0.5]]), state)
+        torch.testing.assert_close(state[0], expected)
+
+
+@pytest.mark.parametrize("map_size", [1, 8, 13, *range(14, 24), 28, 60])
+def test_a_map_is_read_to_its_edges(map_size: int) -> None:
+    torch.manual_seed(0)
+    core = MapCore((1, 2, map_size, map_size), hidden_size=9)
+    placed = torch.rand(20, 1, 2, map_size, map_size, requires_grad=True)
+    hidden, _ = core(placed, core.initial_state(20, CPU))
+    hidden.sum().backward()
+    assert (placed.grad.abs().sum(dim=0) > 0).all()
+
+
+def test_layers_are_normalised_over_all_of_an_example() -> None:
+    norm = LayerNorm(3)
+    with torch.no_grad():
+        norm.shift.copy_(torch.tensor([0.0, 10.0, 20.0]))
+    maps = norm(7 * torch.rand(2, 3, 4, 5) + 1)
+    unshifted = maps - torch.tensor([0.0, 10.0, 20.0]).reshape(3, 1, 1)
+    torch.testing.assert_close(unshifted.mean(dim=(1, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        unshifted.square().mean(dim=(1, 2, 3)), torch.ones(2), rtol=1e-3, atol=0
+    )
 
 
 def test_the_lstm_core_remembers_what_its_cell_does() -> None:

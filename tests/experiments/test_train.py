@@ -392,6 +392,32 @@ def test_training_images_of_another_size_than_the_tested_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], r"map_size=28 is not the 8 pixels.*map_size=8"),
+        (["--location-range", "0.75"], r"map_size=28 is not the 6 pixels.*map_size=6"),
+        (
+            ["--map-size", "8", "--num-scales", "2", "--map-scale-factor", "3"],
+            r"map_scale_factor=3.*map_scale_factor=2",
+        ),
+    ],
+)
+def test_a_map_of_other_images_than_the_tasks_is_refused(
+    tiny_options: list[str], tmp_path: Path, options: list[str], message: str
+) -> None:
+    options = [*tiny_options, "--core", "map", *options, "--run-dir", str(tmp_path / "run")]
+    with pytest.raises(ValueError, match=message):
+        main(options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_map_of_the_tasks_images_learns(tiny_options: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    main([*tiny_options, "--core", "map", "--map-size", "8", "--run-dir", str(run)])
+    assert json.loads((run / "scores.json").read_text())["accuracy"] > 0.9
+
+
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
     tiny_options: list[str], tmp_path: Path
 ) -> None:
