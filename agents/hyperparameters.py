@@ -57,12 +57,9 @@ class ReinforceHyperparameters:
     """Units of the recurrent core."""
     core: CoreName = "rnn"
     """Recurrent core: the paper's ReLU network, an LSTM, or a map of what was seen where, read by a
-    conv net. Beside a map there is no other glimpse network: of the options of that one, and of how
-    its weights begin, it takes the white_level alone."""
-    map_size: int = 28
-    """Side of the map in pixels: of the images, if locations reach from edge to edge."""
-    map_scale_factor: int = 2
-    """By how much the side of what is seen grows from scale to scale, for the map: the sensor's."""
+    conv net. A map is in place of the glimpse network, too: patches, glimpse_hidden_size,
+    location_hidden_size, what_where, image_hidden_size, location_frequencies and initialisation
+    mean nothing to it."""
     location_frequencies: int = 0
     """How many octaves of sines and cosines tell where a glimpse was, beside x and y themselves (0:
     the paper's). With them, places a pixel apart are easy to tell."""
@@ -310,8 +307,6 @@ _REINFORCE_RULES: list[Rule] = [
     ("what_where", *_choice(WhatWhere)),
     ("hidden_size", *_SIZE),
     ("core", *_choice(CoreName)),
-    ("map_size", *_SIZE),
-    ("map_scale_factor", *_SIZE),
     ("location_frequencies", *_integer_from(0)),
     ("gaze", *_choice(GazeName)),
     ("raster", "a sequence of places (x, y) in [-1, 1]", _are_places),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pad
 
 from agents.hyperparameters import Patches, ReinforceHyperparameters, WhatWhere
+from agents.spaces import GlimpseGeometry
 from ram_env.sensor import GlimpseSensor
 from ram_env.validation import require_choice
 
@@ -44,7 +45,8 @@ class PatchConvolutions(nn.Module):
         first, second = self.FILTERS
         self.first = nn.Conv2d(math.prod([num_scales, *colours]), first, kernel_size=4, stride=2)
         self.second = nn.Conv2d(first, second, kernel_size=3)
-        whole_size, self.border = _bordered(patch_size, smallest=self.SMALLEST)
+        whole_size, border = _bordered(patch_size, smallest=self.SMALLEST)
+        self.border = (*border, *border)
         self.size = second * ((whole_size - 4) // 2 - 1) ** 2
 
     def forward(self, glimpse: Tensor) -> Tensor:
@@ -55,12 +57,12 @@ class PatchConvolutions(nn.Module):
         return maps.flatten(1)
 
 
-def _bordered(size: int, *, smallest: int) -> tuple[int, tuple[int, int, int, int]]:
-    """Returns the side of a square with a border, even and at least `smallest`, and the border."""
+def _bordered(size: int, *, smallest: int) -> tuple[int, tuple[int, int]]:
+    """Returns a side with a border, even and at least `smallest`, and the border at its ends."""
     whole_size = max(size + size % 2, smallest)
     before = (whole_size - size) // 2
     after = whole_size - size - before
-    return whole_size, (before, after, before, after)
+    return whole_size, (before, after)
 
 
 PATCHES: dict[str, type[PatchPixels | PatchConvolutions]] = {
@@ -201,65 +203,57 @@ CORES: dict[str, type[ReluCore | LstmCore]] = {"rnn": ReluCore, "lstm": LstmCore
 class PlacedGlimpse(nn.Module):
     """The glimpse network of a map: the glimpse, put where it was taken on a map that is empty.
 
-    The map is of `map_size` by `map_size` pixels, and locations in [-1, 1] reach from edge to edge;
-    what of a glimpse is outside is left out. Each scale has channels of its own, and one that tells
-    which pixels it has seen.
+    The map is of the image's pixels; what of a glimpse is outside is left out. Each scale has
+    channels of its own, and one that tells which pixels it has seen.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
-        map_size: Side of the map in pixels.
-        scale_factor: The sensor's.
+        geometry: How a glimpse lies in its image.
         white_level: What glimpses in [0, 1] are multiplied by.
 
     Attributes:
-        shape: That of a map, `(num_scales, channels + 1, map_size, map_size)`; the last channel is
-            1 where the scale has seen something.
+        shape: That of a map, `(num_scales, channels + 1, height, width)`; the last channel is 1
+            where the scale has seen something, otherwise 0.
     """
 
     def __init__(
-        self,
-        glimpse_shape: tuple[int, ...],
-        *,
-        map_size: int,
-        scale_factor: int,
-        white_level: float,
+        self, glimpse_shape: tuple[int, ...], geometry: GlimpseGeometry, *, white_level: float
     ) -> None:
         super().__init__()
         num_scales, patch_size, _, *colours = glimpse_shape
-        self.sensor = GlimpseSensor(patch_size, num_scales, scale_factor)
+        self.sensor = GlimpseSensor(patch_size, num_scales, geometry.scale_factor)
+        self.geometry = geometry
         self.white_level = white_level
-        self.shape = (num_scales, math.prod(colours) + 1, map_size, map_size)
+        self.shape = (num_scales, math.prod(colours) + 1, *geometry.image_size)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """Returns maps `(B, *shape)` that hold nothing but the glimpse."""
-        _, _, height, width = self.shape
-        boxes = self.sensor.boxes((height, width), location.detach().cpu().numpy())
-        left, top, right, _ = torch.as_tensor(boxes, device=glimpse.device).unbind(-1)
-        block = (right - left).div(self.sensor.patch_size, rounding_mode="floor")
-        column = _index_in_patch(left, block, width)
-        row = _index_in_patch(top, block, height)
-        seen = _is_inside(row, self.sensor.patch_size).unsqueeze(-1) & _is_inside(
-            column, self.sensor.patch_size
-        ).unsqueeze(-2)
-        # As (B, num_scales, channels, pixels), of the patch and of the map.
-        pixels = glimpse.flatten(2, 3).reshape(*glimpse.shape[:2], self.sensor.patch_size**2, -1)
-        pixels = pixels.movedim(-1, 2)
-        index = self.sensor.patch_size * row.unsqueeze(-1) + column.unsqueeze(-2)
-        index = torch.where(seen, index, 0).flatten(2).unsqueeze(2)
-        placed = pixels.gather(3, index.expand(-1, -1, pixels.shape[2], -1))
-        placed = placed.reshape(*placed.shape[:3], height, width)
-        seen = seen.unsqueeze(2)
-        return torch.cat([self.white_level * torch.where(seen, placed, 0.0), seen], dim=2)
+        reached = location.detach().cpu().numpy() * self.geometry.location_range
+        boxes = self.sensor.boxes(self.geometry.image_size, reached)
+        left, top, *_ = torch.as_tensor(boxes, device=glimpse.device).unbind(-1)
+        height, width = self.geometry.image_size
+        rows, columns = self._places(top, height), self._places(left, width)
+        patches = self.white_level * glimpse.reshape(*glimpse.shape[:4], -1).movedim(-1, 2)
+        patches = torch.cat([patches, torch.ones_like(patches[:, :, :1])], dim=2)
+        with torch.autocast(glimpse.device.type, enabled=False):
+            return rows @ patches @ columns.mT
 
+    def _places(self, first: Tensor, side: int) -> Tensor:
+        """Returns which value of a patch each row (or column) of the map has, as ones and zeros.
 
-def _index_in_patch(first: Tensor, block: Tensor, size: int) -> Tensor:
-    """Returns which row (or column) of a patch is at each of a map's, `(B, num_scales, size)`."""
-    offset = torch.arange(size, device=first.device) - first.unsqueeze(-1)
-    return offset.div(block.unsqueeze(-1), rounding_mode="floor")
+        Args:
+            first: The first row of each scale's square, `(B, num_scales)`.
+            side: How many rows the map has.
 
-
-def _is_inside(index: Tensor, patch_size: int) -> Tensor:
-    return (index >= 0) & (index < patch_size)
+        Returns:
+            float32 `(B, num_scales, 1, side, patch)`.
+        """
+        patch_size, extents = self.sensor.patch_size, self.sensor.extents
+        pixels_per_value = torch.tensor(extents, device=first.device) // patch_size
+        offset = torch.arange(side, device=first.device) - first.unsqueeze(-1)
+        value = offset.div(pixels_per_value.unsqueeze(-1), rounding_mode="floor")
+        places = value.unsqueeze(-1) == torch.arange(patch_size, device=first.device)
+        return places.float().unsqueeze(2)
 
 
 class MapCore(nn.Module):
@@ -278,21 +272,23 @@ class MapCore(nn.Module):
         super().__init__()
         self.map_shape = map_shape
         self.hidden_size = hidden_size
-        num_scales, channels, _, size = map_shape
+        num_scales, channels, height, width = map_shape
         first, second, third, fourth = self.FILTERS
-        size, self.border = _bordered(size, smallest=self.SMALLEST)
-        last_size = ((size - 4) // 2 + 1 - 2 - 2 + 1) // 2
+        height, above_and_below = _bordered(height, smallest=self.SMALLEST)
+        width, beside = _bordered(width, smallest=self.SMALLEST)
+        self.border = (*beside, *above_and_below)
+        num_places = math.prod(((side - 4) // 2 + 1 - 2 - 2 + 1) // 2 for side in (height, width))
         self.reading = nn.Sequential(
-            *_layer(nn.Conv2d(num_scales * channels, first, kernel_size=4, stride=2)),
-            *_layer(nn.Conv2d(first, second, kernel_size=3)),
-            *_layer(nn.Conv2d(second, third, kernel_size=3)),
-            *_layer(nn.Conv2d(third, fourth, kernel_size=5, stride=2, padding=2)),
+            *_layer(nn.Conv2d(num_scales * channels, first, kernel_size=4, stride=2, bias=False)),
+            *_layer(nn.Conv2d(first, second, kernel_size=3, bias=False)),
+            *_layer(nn.Conv2d(second, third, kernel_size=3, bias=False)),
+            *_layer(nn.Conv2d(third, fourth, kernel_size=5, stride=2, padding=2, bias=False)),
             nn.Flatten(),
-            *_layer(nn.Linear(fourth * last_size**2, hidden_size)),
+            *_layer(nn.Linear(fourth * num_places, hidden_size, bias=False)),
         )
 
     def initial_state(self, batch_size: int, device: torch.device) -> State:
-        """Returns the state before the first glimpse, zeros: `(B, hidden_size)`, `(B, size)`."""
+        """Returns the state before the first glimpse, zeros: h_t, and the map, flat."""
         sizes = (self.hidden_size, math.prod(self.map_shape))
         return tuple(torch.zeros(batch_size, size, device=device) for size in sizes)
 
@@ -303,10 +299,11 @@ class MapCore(nn.Module):
         return (self.reading(pad(after.flatten(1, 2), self.border)), after.flatten(1))
 
 
-class LayerNorm(nn.Module):
-    """Layer normalisation of all that a layer says of an example (Ba et al. 2016, 1607.06450).
+class ShiftedNorm(nn.Module):
+    """Layer normalisation over all units or filters and places (Ba et al. 2016, arXiv 1607.06450).
 
-    A scale would be the next layer's; what is learned is a shift of each unit or filter.
+    What is learned is a shift of each unit or filter; a scale would be the next layer's. (PyTorch's
+    `GroupNorm` of one group is the same with a scale, and takes twice as long on a CPU.)
     """
 
     def __init__(self, size: int) -> None:
@@ -315,14 +312,13 @@ class LayerNorm(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Returns values `(B, size, ...)` of mean 0 and variance 1, shifted."""
-        values = values.movedim(1, -1)
-        values = layer_norm(values, values.shape[1:])
-        return (values + self.shift.to(values.dtype)).movedim(-1, 1)
+        shift = self.shift.to(values.dtype).reshape(-1, *[1] * (values.ndim - 2))
+        return layer_norm(values, values.shape[1:]) + shift
 
 
 def _layer(outputs: nn.Conv2d | nn.Linear) -> tuple[nn.Module, ...]:
-    outputs.bias = None  # normalisation would take it out
-    return outputs, LayerNorm(outputs.weight.shape[0]), nn.ReLU()
+    """Returns what makes a layer of these outputs; the norm's shift is in place of their bias."""
+    return outputs, ShiftedNorm(outputs.weight.shape[0]), nn.ReLU()
 
 
 class RecurrentAttention(nn.Module):
@@ -344,6 +340,10 @@ class RecurrentAttention(nn.Module):
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
         num_classes: K.
         hyperparameters: Of these, the sizes, and all that says of what kind its parts are.
+        geometry: How a glimpse lies in its image, for a map; None is enough for other cores.
+
+    Raises:
+        ValueError: There is no geometry for a map.
     """
 
     def __init__(
@@ -351,17 +351,17 @@ class RecurrentAttention(nn.Module):
         glimpse_shape: tuple[int, ...],
         num_classes: int,
         hyperparameters: ReinforceHyperparameters,
+        geometry: GlimpseGeometry | None = None,
     ) -> None:
         super().__init__()
         hidden_size = hyperparameters.hidden_size
         self.glimpse_network: GlimpseNetwork | PlacedGlimpse
         self.core: ReluCore | LstmCore | MapCore
         if hyperparameters.core == "map":
+            if geometry is None:
+                raise ValueError("core='map' needs the geometry of the glimpses that it takes")
             self.glimpse_network = PlacedGlimpse(
-                glimpse_shape,
-                map_size=hyperparameters.map_size,
-                scale_factor=hyperparameters.map_scale_factor,
-                white_level=hyperparameters.white_level,
+                glimpse_shape, geometry, white_level=hyperparameters.white_level
             )
             self.core = MapCore(self.glimpse_network.shape, hidden_size)
         else:

@@ -43,7 +43,7 @@ from agents.optimisers import (
 )
 from agents.processes import Share
 from agents.seeds import learning_seeds
-from agents.spaces import GlimpseSpaces
+from agents.spaces import GlimpseGeometry, GlimpseSpaces
 from ram_env.validation import require_choice, require_positive
 
 
@@ -85,7 +85,8 @@ class Reinforce:
     (`loss="reinforce"`) does without; it uses the public Gymnasium API only. Actions may have a
     `move` in place of the `label`: it counts at every step, and needs `loss="reinforce"`. Every
     rollout begins by resetting the environments, so `autoreset_mode="Disabled"` suits best;
-    `"SameStep"` has begun other episodes by then, which nobody learns from.
+    `"SameStep"` has begun other episodes by then, which nobody learns from. For `core="map"`, the
+    environment has a `task` that tells how glimpses lie in an image, as `ram_env`'s have.
 
     Where several processes have joined (`agents.processes`), they learn together: each in
     environments of its own, as many as the others, and all from the mean of their gradients.
@@ -117,10 +118,17 @@ class Reinforce:
                 f"{', '.join(unknown)}: no hyperparameter; there are {', '.join(names)}"
             )
         spaces_ = GlimpseSpaces.of(env.single_observation_space, env.single_action_space)
-        self._build(spaces_, ReinforceHyperparameters(**hyperparameters))
+        checked = ReinforceHyperparameters(**hyperparameters)
+        geometry = GlimpseGeometry.of(env) if checked.core == "map" else None
+        self._build(spaces_, checked, geometry)
         self.env: VectorEnv[Any, Any, Any] | None = env
 
-    def _build(self, spaces_: GlimpseSpaces, hyperparameters: ReinforceHyperparameters) -> None:
+    def _build(
+        self,
+        spaces_: GlimpseSpaces,
+        hyperparameters: ReinforceHyperparameters,
+        geometry: GlimpseGeometry | None,
+    ) -> None:
         if spaces_.choice == "move" and hyperparameters.loss == "hybrid":
             raise ValueError(
                 "loss='hybrid' learns classes from labels, and moves have none; give "
@@ -128,6 +136,7 @@ class Reinforce:
             )
         self.hyperparameters = hyperparameters
         self.spaces = spaces_
+        self._geometry = geometry
         self.device = find_device(hyperparameters.device)
         self._dtype = find_precision(hyperparameters.precision, self.device)
         self.num_timesteps = 0
@@ -137,7 +146,7 @@ class Reinforce:
         with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
             torch.default_generator.manual_seed(hyperparameters.seed)
             self.network = RecurrentAttention(
-                spaces_.glimpse_shape, spaces_.num_classes, hyperparameters
+                spaces_.glimpse_shape, spaces_.num_classes, hyperparameters, geometry
             )
         self.network.to(self.device)
         self.average = AveragedModel(
@@ -230,13 +239,14 @@ class Reinforce:
         env = self._require_env()
         observation, _ = env.reset(seed=seed)
         state = self.network.initial_state(env.num_envs, self.device)
-        states, looked_at, samples, choices = [], [], [], []
+        hiddens, counts, looked_at, samples, choices = [], [], [], [], []
         returns = np.zeros(env.num_envs)
         terminated = np.zeros(env.num_envs, bool)
         while not terminated.any():
             glimpse, location = self._tensors(observation)
             state = self.network(glimpse, location, state)
-            states.append(state)
+            hiddens.append(state[0])
+            counts.append(state[-1])
             looked_at.append(location.clone())  # environments may write into what they gave
             samples.append(self._sample_location(state, location))
             choices.append(self._choose(state[0]))
@@ -249,8 +259,7 @@ class Reinforce:
             observation, reward, terminated, truncated, info = env.step(action)
             _require_lockstep(terminated, truncated)
             returns += reward
-        hidden = torch.stack([state[0] for state in states])
-        taken = torch.stack([state[-1] for state in states])
+        hidden, taken = torch.stack(hiddens), torch.stack(counts)
         means = self.network.location_mean(hidden, taken, torch.stack(looked_at))
         class_logits = self.network.class_logits(hidden)
         locations = self._location_log_probs(means, torch.stack(samples))
@@ -502,6 +511,7 @@ class Reinforce:
         try:
             require_choice("agent", document["agent"], [ReinforceHyperparameters.algorithm])
             hyperparameters = {**document["hyperparameters"], "device": device}
+            geometry = document.get("geometry")  # which only a map has
             agent._build(
                 GlimpseSpaces(
                     tuple(document["glimpse_shape"]),
@@ -509,6 +519,7 @@ class Reinforce:
                     document["choice"],
                 ),
                 ReinforceHyperparameters(**hyperparameters),
+                None if geometry is None else GlimpseGeometry.from_json(geometry),
             )
             weights = {name: tensors[name] for name in agent.network.state_dict()}
             agent.network.load_state_dict(weights)
@@ -526,9 +537,15 @@ class Reinforce:
         return agent
 
     def set_env(self, env: VectorEnv[Any, Any, Any]) -> None:
-        """Gives the agent other environments to learn in; a ValueError if their spaces differ."""
+        """Gives the agent other environments to learn in.
+
+        Raises:
+            ValueError: Their spaces differ, or their images are not those of the agent's map.
+        """
         self._require_vector_env(env)
         self.spaces.require_same(env.single_observation_space, env.single_action_space)
+        if self._geometry is not None and (found := GlimpseGeometry.of(env)) != self._geometry:
+            raise ValueError(f"the environment has {found}, the agent's map is of {self._geometry}")
         self.env = env
 
     def save_training_state(self, path: str | os.PathLike[str]) -> None:
@@ -593,7 +610,11 @@ class Reinforce:
         return agent
 
     def _document(self) -> dict[str, Any]:
+        geometry = {}
+        if self._geometry is not None:
+            geometry = {"geometry": dataclasses.asdict(self._geometry)}
         return {
+            **geometry,
             "agent": ReinforceHyperparameters.algorithm,
             "hyperparameters": dataclasses.asdict(self.hyperparameters),
             "glimpse_shape": list(self.spaces.glimpse_shape),

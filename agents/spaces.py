@@ -9,11 +9,53 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ram_env.validation import brief, require_choice
 
 CHOICES = ("label", "move")
+
+
+@dataclass(frozen=True)
+class GlimpseGeometry:
+    """How a glimpse lies in its image, which no space tells.
+
+    Attributes:
+        image_size: `(height, width)` in pixels.
+        scale_factor: By how much the side of what is seen grows from one scale to the next.
+        location_range: What a location is multiplied by to be of the image, in (0, 1].
+    """
+
+    image_size: tuple[int, int]
+    scale_factor: int
+    location_range: float
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> GlimpseGeometry:
+        """Returns what `dataclasses.asdict` made JSON of."""
+        height, width = document["image_size"]
+        return cls((height, width), document["scale_factor"], document["location_range"])
+
+    @classmethod
+    def of(cls, env: VectorEnv[Any, Any, Any]) -> GlimpseGeometry:
+        """Returns what the environment's `task` says of it, as all of `ram_env` have one.
+
+        Raises:
+            ValueError: It has none, or none that says this.
+        """
+        try:
+            if isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv):
+                task, *_ = env.unwrapped.get_attr("task")
+            else:
+                task = env.unwrapped.task  # type: ignore[attr-defined]
+            return cls(task.image_size, task.scale_factor, task.location_range)
+        except AttributeError as error:
+            raise ValueError(
+                f"core='map' has to know how glimpses lie in an image, and {env} does not say: "
+                "give it a `task` with image_size, scale_factor and location_range, as ram_env's "
+                "environments have; or another core"
+            ) from error
 
 
 @dataclass(frozen=True)

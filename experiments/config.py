@@ -116,7 +116,8 @@ class TrainConfig:
             raise ValueError(
                 "the configuration of a run of `ram catch`: `ram catch --resume` goes on with it, "
                 "or prints its scores and draws its pictures again; from Python, its RunFolder's "
-                "read_metrics and load_best work, and experiments.catch.play tests the model"
+                "read_metrics and load_best of experiments.saved_agents work, and "
+                "experiments.catch.play tests the model"
             )
         agent = agent_from_json(document)
         task = fill(TaskConfig, document["task"], name="task")

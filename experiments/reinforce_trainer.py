@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from agents.hyperparameters import ReinforceHyperparameters
 from agents.processes import Share
 from agents.reinforce import Reinforce, UpdateMetrics
 from experiments.config import TrainConfig
 from experiments.trainer import EpochTrainer, Progress, Trainer, training_env
-from ram_env.task import GlimpseTask
 
 
 class LearnsByReinforce(EpochTrainer):
@@ -66,41 +64,15 @@ class ReinforceTrainer(LearnsByReinforce, Trainer):
 
     @classmethod
     def new_agent(cls, config: TrainConfig) -> Reinforce:
-        """See `Trainer.new_agent`.
-
-        Raises:
-            ValueError: The agent's map is of other images than the task's.
-        """
+        """See `Trainer.new_agent`."""
         # Every rollout resets all environments.
-        env = training_env(config, AutoresetMode.DISABLED)
-        agent = Reinforce(env, **vars(config.agent))
-        if agent.hyperparameters.core == "map":
-            _require_same_geometry(agent.hyperparameters, env.task)
-        return agent
+        return Reinforce(training_env(config, AutoresetMode.DISABLED), **vars(config.agent))
 
     @classmethod
     def read_training_state(cls, path: Path, config: TrainConfig) -> Reinforce:
         """See `Trainer.read_training_state`."""
         env = training_env(config, AutoresetMode.DISABLED)
         return Reinforce.load_training_state(path, env, device=config.agent.device)
-
-
-def _require_same_geometry(agent: ReinforceHyperparameters, task: GlimpseTask) -> None:
-    """Raises a ValueError if the agent's map has not each pixel where the task has it."""
-    height, width = task.image_size
-    if height != width:
-        raise ValueError(f"core='map' is of square images, and these are {width}x{height} pixels")
-    reached = round(task.location_range * width)
-    if agent.map_size != reached:
-        raise ValueError(
-            f"map_size={agent.map_size} is not the {reached} pixels that locations reach over in "
-            f"this task; give map_size={reached}"
-        )
-    if task.num_scales > 1 and agent.map_scale_factor != task.scale_factor:
-        raise ValueError(
-            f"map_scale_factor={agent.map_scale_factor} is not the task's; give "
-            f"map_scale_factor={task.scale_factor}"
-        )
 
 
 def _mean(updates: Collection[UpdateMetrics]) -> UpdateMetrics:

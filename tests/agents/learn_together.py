@@ -31,6 +31,7 @@ VARIANTS = {
     "reward alone": {"loss": "reinforce"},
     "fixed raster": {"gaze": "raster", "raster": ((-0.5, 0.0), (0.5, 0.0))},
     "random gaze": {"gaze": "random"},
+    "map": {"core": "map"},
 }
 
 

@@ -23,8 +23,6 @@ from agents.hyperparameters import (
         ("hidden_size", 2.5),
         ("hidden_size", True),
         ("core", "gru"),
-        ("map_size", 28.0),
-        ("map_scale_factor", 0),
         ("patches", "capsules"),
         ("what_where", "attention"),
         ("location_std", 0),

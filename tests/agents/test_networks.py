@@ -10,20 +10,24 @@ import torch
 from agents.hyperparameters import ReinforceHyperparameters
 from agents.networks import (
     GlimpseNetwork,
-    LayerNorm,
     LstmCore,
     MapCore,
     PatchConvolutions,
     PlacedGlimpse,
     RecurrentAttention,
     ReluCore,
+    ShiftedNorm,
 )
+from agents.spaces import GlimpseGeometry
 from ram_env.sensor import GlimpseSensor
 
 CPU = torch.device("cpu")
 
 
-def make_network(**options: Any) -> RecurrentAttention:
+GEOMETRY = GlimpseGeometry((16, 16), scale_factor=2, location_range=1.0)
+
+
+def make_network(geometry: GlimpseGeometry | None = GEOMETRY, **options: Any) -> RecurrentAttention:
     hyperparameters = ReinforceHyperparameters(
         glimpse_hidden_size=6,
         location_hidden_size=7,
@@ -31,7 +35,7 @@ def make_network(**options: Any) -> RecurrentAttention:
         hidden_size=9,
         **options,
     )
-    return RecurrentAttention((2, 3, 3), 5, hyperparameters)
+    return RecurrentAttention((2, 3, 3), 5, hyperparameters, geometry)
 
 
 def test_the_gaze_begins_at_the_rasters_places_in_turn_whatever_is_seen() -> None:
@@ -179,7 +183,7 @@ def test_signals_keep_their_size_under_hes_weights(patches: str) -> None:
     ("core", "sizes"), [("rnn", [9]), ("lstm", [9, 9]), ("map", [9, 2 * 2 * 16 * 16])]
 )
 def test_states_have_the_core_and_the_count_of_glimpses(core: str, sizes: list[int]) -> None:
-    network = make_network(core=core, map_size=16)
+    network = make_network(core=core)
     state = network.initial_state(4, CPU)
     assert [part.shape for part in state] == [(4, size) for size in (*sizes, 1)]
     for taken in range(1, 4):
@@ -225,68 +229,63 @@ def test_the_glimpse_network_sums_what_and_where() -> None:
 # --- the map ------------------------------------------------------------------------------------
 
 
-def place(sensor: GlimpseSensor, images: np.ndarray, locations: np.ndarray) -> torch.Tensor:
-    """Returns maps of 14x14 pixels with a glimpse of each image."""
-    glimpses = torch.from_numpy(sensor(images, locations))
-    placed = PlacedGlimpse(
-        glimpses.shape[1:], map_size=14, scale_factor=sensor.scale_factor, white_level=1.0
-    )
-    maps = placed(glimpses, torch.from_numpy(locations))
-    assert maps.shape == (len(images), *placed.shape)
-    return maps
-
-
-@pytest.mark.parametrize("colours", [(), (3,)])
-@pytest.mark.parametrize("patch_size", [3, 4])
-def test_a_map_has_each_pixel_where_it_is_in_the_image(
-    patch_size: int, colours: tuple[int, ...]
+@pytest.mark.parametrize("colours", [(), (1,), (3,)])
+@pytest.mark.parametrize(("num_scales", "scale_factor"), [(1, 2), (2, 2), (3, 2), (2, 3)])
+@pytest.mark.parametrize("patch_size", [1, 3, 4])
+def test_a_map_has_each_value_on_the_pixels_that_it_is_of(
+    patch_size: int, num_scales: int, scale_factor: int, colours: tuple[int, ...]
 ) -> None:
     rng = np.random.default_rng(0)
-    images = rng.integers(1, 256, (200, 14, 14, *colours), dtype=np.uint8)
-    locations = rng.uniform(-1, 1, (200, 2)).astype(np.float32)
-    *pixels, seen = place(GlimpseSensor(patch_size), images, locations)[:, 0].unbind(1)
-    whole = torch.from_numpy(images / np.float32(255)).reshape(200, 14, 14, -1)
-    for channel, expected in zip(pixels, whole.unbind(-1), strict=True):
-        torch.testing.assert_close(channel, torch.where(seen > 0, expected, 0.0))
-    counts = seen.sum(dim=(1, 2))
-    assert counts.max() == patch_size**2
-    assert counts.min() < patch_size**2  # at the border, what is outside is left out
+    height, width, num_colours, white = 9, 14, math.prod(colours), 4.0
+    sensor = GlimpseSensor(patch_size, num_scales, scale_factor)
+    images = rng.integers(1, 256, (8, height, width, *colours), dtype=np.uint8)
+    locations = rng.uniform(-1, 1, (8, 2)).astype(np.float32)
+    locations[:3] = (1, -1), (-1, 1), (0, 0)  # two corners, and the centre
+    geometry = GlimpseGeometry((height, width), scale_factor, location_range=0.9)
+    reached = locations * geometry.location_range
+    glimpses = sensor(images, reached)
+    placed = PlacedGlimpse(glimpses.shape[1:], geometry, white_level=white)
+    maps = placed(torch.from_numpy(glimpses), torch.from_numpy(locations))
+    expected = np.zeros((8, num_scales, num_colours + 1, height, width), np.float32)
+    values = glimpses.reshape(8, num_scales, patch_size, patch_size, num_colours)
+    for image, scale in np.ndindex(8, num_scales):
+        left, top, right, bottom = sensor.boxes((height, width), reached)[image, scale]
+        for row in range(max(top, 0), min(bottom, height)):
+            for column in range(max(left, 0), min(right, width)):
+                block = scale_factor**scale
+                value = values[image, scale, (row - top) // block, (column - left) // block]
+                expected[image, scale, :, row, column] = (*(white * value), 1)
+    assert maps.shape == (8, *placed.shape)
+    np.testing.assert_array_equal(maps.numpy(), expected)
 
 
-def test_a_map_has_coarse_values_over_all_that_they_are_of() -> None:
-    images = np.zeros((1, 14, 14), np.uint8)
-    images[0, 5:9, 5:9] = 255  # the middle 4x4 pixels
-    fine, coarse = place(GlimpseSensor(2, num_scales=2, scale_factor=3), images, np.zeros((1, 2)))[
-        0
-    ]
-    expected = torch.zeros(2, 14, 14)
-    expected[:, 6:8, 6:8] = 1.0
-    torch.testing.assert_close(fine, expected)
-    expected = torch.zeros(2, 14, 14)
-    expected[0, 4:10, 4:10] = 4 / 9  # 2x2 of the 3x3 pixels of each value
-    expected[1, 4:10, 4:10] = 1.0
-    torch.testing.assert_close(coarse, expected)
+def test_a_map_needs_a_geometry() -> None:
+    with pytest.raises(ValueError, match="core='map' needs the geometry"):
+        make_network(core="map", geometry=None)
 
 
-def test_a_newer_glimpse_covers_an_older_one_and_leaves_the_rest() -> None:
-    core = MapCore((1, 2, 14, 14), hidden_size=3)
-    older, newer = torch.zeros(2, 1, 1, 2, 14, 14)
-    older[..., 0, 2:6, 2:6], older[..., 1, 2:6, 2:6] = 0.5, 1.0
-    newer[..., 0, 4:8, 4:8], newer[..., 1, 4:8, 4:8] = 0.0, 1.0
+def test_a_newer_glimpse_covers_an_older_one_of_its_scale_and_leaves_the_rest() -> None:
+    core = MapCore((2, 2, 14, 14), hidden_size=3)
+    older, newer = torch.zeros(2, 1, 2, 2, 14, 14)
+    for scale, first in ((0, 4), (1, 2)):
+        for placed, begin in ((older, first), (newer, first + 2)):
+            square = (..., slice(begin, begin + 4), slice(begin, begin + 4))
+            placed[:, scale, 1][square] = 1.0
+            placed[:, scale, 0][square] = 0.5 if placed is older else 0.25
     _, seen = core(newer, core(older, core.initial_state(1, CPU)))
     expected = older.clone()
-    expected[..., 0, 4:8, 4:8], expected[..., 1, 4:8, 4:8] = 0.0, 1.0
+    expected[:, 0, 0, 6:10, 6:10], expected[:, 0, 1, 6:10, 6:10] = 0.25, 1.0
+    expected[:, 1, 0, 4:8, 4:8], expected[:, 1, 1, 4:8, 4:8] = 0.25, 1.0
     torch.testing.assert_close(seen, expected.flatten(1))
 
 
 def test_what_is_seen_in_pieces_is_what_is_seen_at_once() -> None:
     # Four glimpses of 7x7, in any order, and one of 14x14, for a network of the same weights.
     torch.manual_seed(0)
+    hyperparameters = ReinforceHyperparameters(core="map", hidden_size=9)
+    geometry = GlimpseGeometry((14, 14), scale_factor=2, location_range=1.0)
     in_pieces, at_once = (
-        RecurrentAttention(
-            (1, side, side), 5, ReinforceHyperparameters(core="map", map_size=14, hidden_size=9)
-        )
-        for side in (7, 14)
+        RecurrentAttention((1, side, side), 5, hyperparameters, geometry) for side in (7, 14)
     )
     at_once.load_state_dict(in_pieces.state_dict())
     image = torch.rand(1, 1, 14, 14)
@@ -300,18 +299,18 @@ def test_what_is_seen_in_pieces_is_what_is_seen_at_once() -> None:
         torch.testing.assert_close(state[0], expected)
 
 
-@pytest.mark.parametrize("map_size", [1, 8, 13, *range(14, 24), 28, 60])
-def test_a_map_is_read_to_its_edges(map_size: int) -> None:
+@pytest.mark.parametrize("size", [(side, side) for side in (1, 8, *range(13, 24))] + [(28, 60)])
+def test_a_map_is_read_to_its_edges(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    core = MapCore((1, 2, map_size, map_size), hidden_size=9)
-    placed = torch.rand(20, 1, 2, map_size, map_size, requires_grad=True)
+    core = MapCore((1, 2, *size), hidden_size=9)
+    placed = torch.rand(20, 1, 2, *size, requires_grad=True)
     hidden, _ = core(placed, core.initial_state(20, CPU))
     hidden.sum().backward()
     assert (placed.grad.abs().sum(dim=0) > 0).all()
 
 
 def test_layers_are_normalised_over_all_of_an_example() -> None:
-    norm = LayerNorm(3)
+    norm = ShiftedNorm(3)
     with torch.no_grad():
         norm.shift.copy_(torch.tensor([0.0, 10.0, 20.0]))
     maps = norm(7 * torch.rand(2, 3, 4, 5) + 1)

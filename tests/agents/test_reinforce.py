@@ -24,7 +24,6 @@ SMALL: dict[str, Any] = {
     "location_hidden_size": 8,
     "image_hidden_size": 12,
     "hidden_size": 16,
-    "map_size": 14,
 }
 
 
@@ -285,8 +284,6 @@ OTHER_VALUES: dict[str, tuple[Any, dict[str, Any]]] = {
     "image_hidden_size": (9, {}),
     "hidden_size": (9, {}),
     "core": ("lstm", {}),
-    "map_size": (16, {"core": "map"}),
-    "map_scale_factor": (3, {"core": "map"}),
     "location_frequencies": (2, {}),
     "gaze": ("random", {}),
     "raster": (((0.5, 0.5),), {}),
@@ -729,11 +726,10 @@ def test_products_of_bfloat16_give_nearly_what_float32_gives(
     assert weights_of(rounded).dtype == torch.float32
 
 
-# The more products one after the other, the more is rounded away.
-@pytest.mark.parametrize(("core", "nearly"), [("rnn", 0.1), ("lstm", 0.1), ("map", 0.4)])
+@pytest.mark.parametrize("core", ["rnn", "lstm", "map"])
 @pytest.mark.parametrize("loss", ["hybrid", "reinforce"])
 def test_products_of_bfloat16_teach_every_weight_nearly_what_float32_does(
-    tiny_env: GlimpseVectorEnv, core: str, nearly: float, loss: str
+    tiny_env: GlimpseVectorEnv, core: str, loss: str
 ) -> None:
     gradients = []
     for precision in ("float32", "bfloat16"):
@@ -744,7 +740,7 @@ def test_products_of_bfloat16_teach_every_weight_nearly_what_float32_does(
     exact, rounded = gradients
     for name, gradient in exact.items():
         assert gradient.norm() > 0, name
-        assert (rounded[name] - gradient).norm() < nearly * gradient.norm(), name
+        assert (rounded[name] - gradient).norm() < 0.2 * gradient.norm(), name
 
 
 @pytest.mark.parametrize("loss", ["hybrid", "reinforce"])
@@ -768,13 +764,15 @@ def test_acting_is_in_float32_whatever_was_learned_in(tiny_env: GlimpseVectorEnv
     assert action["location"].dtype == state[0].dtype == np.float32
 
 
-def test_it_learns_in_someone_elses_vector_environment() -> None:
+@pytest.mark.parametrize("core", ["rnn", "map"])
+def test_it_learns_in_someone_elses_vector_environment(core: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 5, 5), dtype=np.uint8)
     data = (images, np.arange(8) % 2)
     make = lambda: GlimpseEnv(data, num_glimpses=3, patch_size=2)  # noqa: E731
     native = GlimpseVectorEnv(data, num_envs=3, num_glimpses=3, patch_size=2)
     sync = SyncVectorEnv([make] * 3)
-    assert metrics_of(Reinforce(sync, **SMALL), 3) == metrics_of(Reinforce(native, **SMALL), 3)
+    options = {**SMALL, "core": core}
+    assert metrics_of(Reinforce(sync, **options), 3) == metrics_of(Reinforce(native, **options), 3)
 
 
 def test_an_environment_may_write_into_what_it_gave() -> None:
@@ -892,8 +890,11 @@ def test_observations_of_another_shape_are_refused(tiny_env: GlimpseVectorEnv) -
 # --- files --------------------------------------------------------------------------------------
 
 
-def test_a_saved_agent_acts_as_before(tiny_env: GlimpseVectorEnv, tmp_path: Path) -> None:
-    agent = Reinforce(tiny_env, **SMALL, core="lstm").learn(60)
+@pytest.mark.parametrize("core", ["lstm", "map"])
+def test_a_saved_agent_acts_as_before(
+    tiny_env: GlimpseVectorEnv, tmp_path: Path, core: str
+) -> None:
+    agent = Reinforce(tiny_env, **SMALL, core=core).learn(60)
     agent.save(tmp_path / "model.safetensors")
     loaded = Reinforce.load(tmp_path / "model.safetensors")
     observation, _ = tiny_env.reset(seed=0)
@@ -1003,6 +1004,34 @@ def test_loading_for_another_environment_names_both(
     other = GlimpseVectorEnv((images, np.arange(4)), num_envs=2, patch_size=3)
     with pytest.raises(ValueError, match=r"\(1, 3, 3\).*\(2, 2, 2\)"):
         Reinforce.load(path, other)
+
+
+# --- the map ------------------------------------------------------------------------------------
+
+
+def test_the_map_is_of_the_games_screen(catch_env: CatchVectorEnv) -> None:
+    agent = Reinforce(catch_env, **SMALL, core="map", loss="reinforce")
+    assert agent.network.glimpse_network.shape[-2:] == (4, 4)
+    assert np.isfinite(metrics_of(agent, 2)[-1].loss)
+
+
+def test_a_map_is_for_images_of_its_own_kind(tiny_env: GlimpseVectorEnv, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    Reinforce(tiny_env, **SMALL, core="map").save(path)
+    images = np.zeros((6, 7, 9), np.uint8)
+    options = {"num_envs": 2, "patch_size": 2, "num_scales": 2}
+    larger = GlimpseVectorEnv((images, np.arange(6) % 3), **options)
+    with pytest.raises(ValueError, match=r"\(7, 9\).*\(6, 6\)"):
+        Reinforce.load(path, larger)
+
+
+def test_an_environment_that_does_not_tell_its_geometry_has_no_map(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    del tiny_env.task
+    with pytest.raises(ValueError, match=r"core='map' has to know.*`task` with image_size"):
+        Reinforce(tiny_env, **SMALL, core="map")
+    Reinforce(tiny_env, **SMALL, core="rnn")
 
 
 # --- bad input ----------------------------------------------------------------------------------

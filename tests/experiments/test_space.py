@@ -133,7 +133,7 @@ def test_the_fields_are_those_of_the_presets_algorithm(tmp_path: Path) -> None:
         ({"epochs": [1, 2.5]}, r"space\.epochs=2\.5 is not an integer"),
         ({"epochs": [True]}, r"space\.epochs=True is not an integer"),
         ({"agent.learning_rate": ["fast"]}, r"space\.agent\.learning_rate='fast' is not a number"),
-        ({"agent.core": ["gru"]}, r"space\.agent\.core='gru' is not one of \['rnn', 'lstm'\]"),
+        ({"agent.core": ["gru"]}, r"space\.agent\.core='gru' is not one of \['rnn', 'lstm', '"),
         ({"task.start": [3]}, r"space\.task\.start=3 is not one of .* or null"),
         ({"agent.core": {"low": 1, "high": 2}}, r"space\.agent\.core.*the field is no number"),
         ({"epochs": {"low": 1}}, r"space\.epochs=\{'low': 1\} is no range"),

@@ -16,6 +16,7 @@ from experiments.catch import CatchConfig
 from experiments.config import TaskConfig, TrainConfig
 from experiments.presets import PRESETS, find_preset
 from experiments.run_folder import RunFolder, read_json, sole_driver, write_json
+from experiments.saved_agents import load_best
 from experiments.train import TrainCommand, _defaults, main
 
 NUM_GLIMPSES = 3
@@ -392,30 +393,15 @@ def test_training_images_of_another_size_than_the_tested_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ([], r"map_size=28 is not the 8 pixels.*map_size=8"),
-        (["--location-range", "0.75"], r"map_size=28 is not the 6 pixels.*map_size=6"),
-        (
-            ["--map-size", "8", "--num-scales", "2", "--map-scale-factor", "3"],
-            r"map_scale_factor=3.*map_scale_factor=2",
-        ),
-    ],
-)
-def test_a_map_of_other_images_than_the_tasks_is_refused(
-    tiny_options: list[str], tmp_path: Path, options: list[str], message: str
+def test_a_map_is_of_the_tasks_images_and_goes_on_with_them(
+    tiny_options: list[str], tmp_path: Path
 ) -> None:
-    options = [*tiny_options, "--core", "map", *options, "--run-dir", str(tmp_path / "run")]
-    with pytest.raises(ValueError, match=message):
-        main(options)
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_map_of_the_tasks_images_learns(tiny_options: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    main([*tiny_options, "--core", "map", "--map-size", "8", "--run-dir", str(run)])
+    main([*tiny_options, "--core", "map", "--location-range", "0.75", "--run-dir", str(run)])
     assert json.loads((run / "scores.json").read_text())["accuracy"] > 0.9
+    agent = load_best(RunFolder.open(run))
+    assert agent.network.glimpse_network.shape == (1, 2, 8, 8)
+    assert agent.network.glimpse_network.geometry.location_range == 0.75
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
