@@ -303,7 +303,7 @@ class ShiftedNorm(nn.Module):
     """Layer normalisation over all units or filters and places (Ba et al. 2016, arXiv 1607.06450).
 
     What is learned is a shift of each unit or filter; a scale would be the next layer's. (PyTorch's
-    `GroupNorm` of one group is the same with a scale, and takes twice as long on a CPU.)
+    `GroupNorm` of one group is the same with a scale.)
     """
 
     def __init__(self, size: int) -> None:
