@@ -299,26 +299,12 @@ class MapCore(nn.Module):
         return (self.reading(pad(after.flatten(1, 2), self.border)), after.flatten(1))
 
 
-class ShiftedNorm(nn.Module):
-    """Layer normalisation over all units or filters and places (Ba et al. 2016, arXiv 1607.06450).
-
-    What is learned is a shift of each unit or filter; a scale would be the next layer's. (PyTorch's
-    `GroupNorm` of one group is the same with a scale.)
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.shift = nn.Parameter(torch.zeros(size))
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Returns values `(B, size, ...)` of mean 0 and variance 1, shifted."""
-        shift = self.shift.to(values.dtype).reshape(-1, *[1] * (values.ndim - 2))
-        return layer_norm(values, values.shape[1:]) + shift
-
-
 def _layer(outputs: nn.Conv2d | nn.Linear) -> tuple[nn.Module, ...]:
-    """Returns what makes a layer of these outputs; the norm's shift is in place of their bias."""
-    return outputs, ShiftedNorm(outputs.weight.shape[0]), nn.ReLU()
+    """Returns what makes a layer of these outputs, normalised over all of an example.
+
+    That is layer normalisation (Ba et al. 2016, arXiv 1607.06450): a group norm of one group.
+    """
+    return outputs, nn.GroupNorm(1, outputs.weight.shape[0]), nn.ReLU()
 
 
 class RecurrentAttention(nn.Module):
