@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from ram_env.validation import as_options
+from ram_env.validation import Place, as_options, is_place
 
 Optimiser = Literal["sgd", "rmsprop", "adagrad", "adadelta", "adam"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -26,7 +26,6 @@ WhatWhere = Literal["sum", "film"]
 Loss = Literal["hybrid", "reinforce"]
 Baseline = Literal["uninformed", "informed"]
 PPOActionFormat = Literal["discrete", "multi_discrete"]
-Place: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,13 +267,7 @@ def _number(text: str, is_inside: Callable[[float], bool]) -> tuple[str, Callabl
 
 def _are_places(value: Any) -> bool:
     """Returns whether it is a sequence of pairs of numbers in [-1, 1]."""
-    is_sequence = isinstance(value, list | tuple)
-    return is_sequence and all(
-        isinstance(place, list | tuple)
-        and len(place) == len(("x", "y"))
-        and all(isinstance(number, int | float) and -1 <= number <= 1 for number in place)
-        for place in value
-    )
+    return isinstance(value, list | tuple) and all(map(is_place, value))
 
 
 _SEED = (

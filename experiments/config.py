@@ -13,7 +13,7 @@ from agents.hyperparameters import ALGORITHMS, Hyperparameters, ReinforceHyperpa
 from ram_env import CLASSIFICATION_ENVIRONMENTS, __version__
 from ram_env.registration import CATCH
 from ram_env.scenes import SCENES
-from ram_env.validation import brief, require_choice, require_integer
+from ram_env.validation import Place, brief, require_choice, require_integer
 
 SceneName = tyro.extras.literal_type_from_choices(list(SCENES))
 Filled = TypeVar("Filled")
@@ -35,8 +35,8 @@ class TaskConfig:
     """How many concentric squares are seen at once."""
     scale_factor: int | None = None
     """By how much the side grows from one scale to the next."""
-    start: Literal["center", "random"] | None = None
-    """Where the first glimpse is taken."""
+    start: Literal["center", "random"] | Place | None = None
+    """Where the first glimpse is taken: center, random or a place (x, y) in [-1, 1]."""
     location_range: float | None = None
     """Farthest reachable offset from the centre, as a fraction of half the image's side."""
 
@@ -46,7 +46,9 @@ class TaskConfig:
     learn them by heart."""
 
     def __post_init__(self) -> None:
-        """Checks the id; the environment checks the rest."""
+        """Checks the id; the environment checks the rest. JSON's list of x and y becomes a pair."""
+        if isinstance(self.start, list):
+            object.__setattr__(self, "start", tuple(self.start))
         if self.env == CATCH:
             raise ValueError(
                 f"env={CATCH!r} has no classes to name and no data set: it is `ram catch` that "

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from agents.hyperparameters import (
     ALGORITHMS,
-    Place,
     RecurrentPPOHyperparameters,
     ReinforceHyperparameters,
 )
 from experiments.config import TaskConfig, TrainConfig
 from experiments.run_folder import read_train_config
-from ram_env.validation import require_choice
+from ram_env.validation import Place, require_choice
 
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 

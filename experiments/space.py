@@ -74,7 +74,7 @@ class Space:
         """Returns the configuration of a point; a ValueError if there can be none."""
         kinds = field_types(self.base)
         values = {
-            name: json.loads(str(value)) if _is_tuple(kinds[name]) else value
+            name: json.loads(str(value)) if _is_list(value, kinds[name]) else value
             for name, value in point.items()
         }
         config: TrainConfig = _replaced(self.base, values)
@@ -254,6 +254,12 @@ def _parts(kind: Any) -> tuple[Any, ...]:
     """Returns the types that a type is one of."""
     is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
     return typing.get_args(kind) if is_union else (kind,)
+
+
+def _is_list(choice: Value, kind: Any) -> bool:
+    """Returns whether a choice is a list, which `_typed` has made text of."""
+    may_be = any(map(_is_tuple, _parts(kind)))
+    return may_be and isinstance(choice, str) and choice.startswith("[")
 
 
 def _is_tuple(kind: Any) -> bool:

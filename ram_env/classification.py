@@ -50,7 +50,7 @@ class ClassificationEpisodes(Episodes):
             generator.random(out=row)
         self.index[rows] = self._next_items(uniforms[:, 0]) if index is None else index
         self._make_scenes(rows, uniforms[:, NUM_OWN_UNIFORMS:])
-        self._look_first(rows, 2 * uniforms[:, 1:3] - 1 if self.task.start == "random" else 0)
+        self._look_first(rows, self._first_locations(uniforms[:, 1:NUM_OWN_UNIFORMS]))
 
     def act(self, rows: Rows, decision: Decision) -> Outcome:
         """Lets the episodes in `rows` look or answer.
@@ -82,6 +82,16 @@ class ClassificationEpisodes(Episodes):
             return {}
         label, prediction = self.task.items.labels[self.index[row]], self._predictions[row]
         return {"label": int(label), "prediction": int(prediction)}
+
+    def _first_locations(self, uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns where episodes look first, `(batch, 2)`; `uniforms` is of that shape."""
+        match self.task.start:
+            case "random":
+                return 2 * uniforms - 1
+            case "center":
+                return np.zeros_like(uniforms)
+            case place:
+                return np.broadcast_to(place, uniforms.shape)
 
     def _next_items(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         num_items = len(self.task.items)

@@ -17,7 +17,14 @@ from ram_env.action_formats import ACTION_FORMATS, ActionFormat
 from ram_env.datasets import SPLITS, Dataset, DatasetSource, load_dataset, official_splits
 from ram_env.scenes import Scene, find_scene
 from ram_env.sensor import GlimpseSensor
-from ram_env.validation import require_choice, require_integer, require_positive
+from ram_env.validation import (
+    Place,
+    brief,
+    is_place,
+    require_choice,
+    require_integer,
+    require_positive,
+)
 
 ORDERS = ("random", "sequential")
 STARTS = ("center", "random")
@@ -139,7 +146,8 @@ class GlimpseTask(Task):
         patch_size: Side of every patch in values, see `GlimpseSensor`.
         num_scales: How many concentric squares are seen at once.
         scale_factor: By how much the side grows from one scale to the next.
-        start: Where the first glimpse is taken: `"center"`, or `"random"`, uniformly.
+        start: Where the first glimpse is taken: `"center"`, `"random"`, uniformly, or at a place
+            `(x, y)`, a location as actions have them.
         location_range: The farthest reachable offset from the centre, as a fraction of half the
             image's side, in (0, 1]. An action's location is multiplied by it.
         action_format: `"dict"`, `"multi_discrete"` or `"discrete"`, see `ram_env.action_formats`.
@@ -157,7 +165,7 @@ class GlimpseTask(Task):
     patch_size: int = 8
     num_scales: int = 1
     scale_factor: int = 2
-    start: str = "center"
+    start: str | Place = "center"
     location_range: float = 1.0
     action_format: str = "dict"
     grid_size: int = 7
@@ -165,13 +173,23 @@ class GlimpseTask(Task):
     def __post_init__(self) -> None:
         require_choice("split", self.split, SPLITS)
         require_choice("order", self.order, ORDERS)
-        require_choice("start", self.start, STARTS)
+        self._take_start()
         require_choice("action_format", self.action_format, ACTION_FORMATS)
         require_integer("num_glimpses", self.num_glimpses, at_least=1)
         require_integer("grid_size", self.grid_size, at_least=1)
         self._require_sensible_glimpse()
         if self.scene_maker.uses_others and len(self.clutter_images) < 2:
             raise ValueError(f"scene={self.scene!r} needs at least 2 training images")
+
+    def _take_start(self) -> None:
+        """Checks where the first glimpse is taken; a list, as JSON has it, becomes a tuple."""
+        if is_place(self.start):
+            object.__setattr__(self, "start", tuple(map(float, self.start)))
+        elif not isinstance(self.start, str) or self.start not in STARTS:
+            raise ValueError(
+                f"start={brief(self.start)} is not one of {sorted(STARTS)}, and no place (x, y) "
+                "in [-1, 1]"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles the options alone: a copy in another process loads the data set itself."""

@@ -6,10 +6,12 @@ import math
 import numbers
 import reprlib
 from collections.abc import Collection, Mapping
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
+
+Place: TypeAlias = tuple[float, float]  # (x, y) in [-1, 1], as locations are
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 80  # characters, of an array and of a text
@@ -48,6 +50,13 @@ def require_positive(name: str, value: object, *, at_most: float = math.inf) -> 
 def _is_number(value: object) -> TypeGuard[float]:
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return is_real and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def is_place(value: object) -> TypeGuard[Place]:
+    """Returns whether it is a pair of numbers in [-1, 1], or an array of them."""
+    if not isinstance(value, list | tuple | np.ndarray) or len(value) != len(("x", "y")):
+        return False
+    return all(_is_number(number) and -1 <= number <= 1 for number in value)
 
 
 def require_choice(name: str, value: object, choices: Collection[str]) -> None:

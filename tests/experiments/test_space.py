@@ -111,6 +111,14 @@ def test_a_field_that_is_a_list_has_lists_to_choose_from() -> None:
         parse_space(BASE, {"agent.raster": [[[9, 9]]]})
 
 
+def test_a_choice_may_be_a_word_or_a_place() -> None:
+    space = parse_space(BASE, {"task.start": [None, "random", [0.5, -1]]})
+    starts = [space.config_at(point).task.start for point in space.grid()]
+    assert starts == [None, "random", (0.5, -1)]
+    with pytest.raises(ValueError, match=r"space\.task\.start='\[0\.5\]' makes no run"):
+        parse_space(BASE, {"task.start": [[0.5]]})
+
+
 def test_the_fields_are_those_of_the_presets_algorithm(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("{preset: fglab, agent: recurrent_ppo, space: {agent.gamma: [0.9, 0.99]}}")

@@ -310,11 +310,15 @@ def test_bad_options_are_named_and_nothing_is_written(
     assert not run.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [("--patch-size 99", r"patch_size=99"), ("--start -0.5 2", r"start=\(-0\.5, 2\.0\)")],
+)
 def test_a_task_that_cannot_be_is_refused_before_anything_is_written(
-    tiny_options: list[str], tmp_path: Path
+    words: str, message: str, tiny_options: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="patch_size=99"):
-        main([*tiny_options, "--patch-size", "99", "--run-dir", str(tmp_path / "run")])
+    with pytest.raises(ValueError, match=message):
+        main([*tiny_options, *words.split(), "--run-dir", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 
 

@@ -253,7 +253,17 @@ def test_a_random_start_is_where_the_first_glimpse_is_taken(tiny):
         np.testing.assert_array_equal(observation["glimpse"], expected)
 
 
-@pytest.mark.parametrize("start", ["center", "random"])
+@pytest.mark.parametrize("start", [(0.5, -1), [0.5, -1.0], np.float32([0.5, -1])])
+def test_the_first_glimpse_can_be_of_a_place(tiny, start):
+    env = make(tiny, start=start)
+    for seed in range(3):
+        observation, info = env.reset(seed=seed)
+        np.testing.assert_array_equal(observation["location"], np.float32([0.5, -1]))
+        expected = seen_at(tiny, info["index"], np.array([0.5, -1]))
+        np.testing.assert_array_equal(observation["glimpse"], expected)
+
+
+@pytest.mark.parametrize("start", ["center", "random", (0.5, -1.0)])
 @pytest.mark.parametrize("location_range", [1, 0.5, 0.25])
 def test_location_range_scales_the_offset_from_the_centre(tiny, location_range, start):
     env = make(tiny, location_range=location_range, start=start)
@@ -457,6 +467,11 @@ def bad(value, allowed, **options):
         bad("['random']", "'sequential'", order=["random"]),
         bad("'corner'", "'center'", start="corner"),
         bad("'centre'", "'center'", start="centre"),
+        *(
+            bad(repr(value), "'random'], and no place (x, y) in [-1, 1]", start=value)
+            for value in (None, 0, (0.5,), (0, 0, 0), (0, 1.01), (0, np.nan), (0, True), [0, "0"])
+        ),
+        bad("array([2, 0])", "'center'", start=np.array([2, 0])),
         bad("'continuous'", "'multi_discrete'", action_format="continuous"),
         bad("['dict']", "'multi_discrete'", action_format=["dict"]),
         bad("None", "'multi_discrete'", action_format=None),
