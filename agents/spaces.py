@@ -49,7 +49,8 @@ class GlimpseGeometry:
                 task, *_ = env.unwrapped.get_attr("task")
             else:
                 task = env.unwrapped.task  # type: ignore[attr-defined]
-            return cls(task.image_size, task.scale_factor, task.location_range)
+            height, width = map(int, task.image_size)  # where NumPy's, they are not JSON's
+            return cls((height, width), int(task.scale_factor), float(task.location_range))
         except AttributeError as error:
             raise ValueError(
                 f"core='map' has to know how glimpses lie in an image, and {env} does not say: "

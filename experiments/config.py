@@ -13,7 +13,7 @@ from agents.hyperparameters import ALGORITHMS, Hyperparameters, ReinforceHyperpa
 from ram_env import CLASSIFICATION_ENVIRONMENTS, __version__
 from ram_env.registration import CATCH
 from ram_env.scenes import SCENES
-from ram_env.validation import Place, brief, require_choice, require_integer
+from ram_env.validation import Place, brief, is_place, require_choice, require_integer
 
 SceneName = tyro.extras.literal_type_from_choices(list(SCENES))
 Filled = TypeVar("Filled")
@@ -46,9 +46,9 @@ class TaskConfig:
     learn them by heart."""
 
     def __post_init__(self) -> None:
-        """Checks the id; the environment checks the rest. JSON's list of x and y becomes a pair."""
-        if isinstance(self.start, list):
-            object.__setattr__(self, "start", tuple(self.start))
+        """Checks the id; the environment checks the rest. A list of x and y becomes a pair."""
+        if is_place(self.start):
+            object.__setattr__(self, "start", tuple(map(float, self.start)))
         if self.env == CATCH:
             raise ValueError(
                 f"env={CATCH!r} has no classes to name and no data set: it is `ram catch` that "

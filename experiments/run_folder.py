@@ -20,12 +20,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
+import numpy as np
+
 from agents.checkpoint import DamagedCheckpointError
 from agents.files import digest_of, replace_atomically
 from agents.hyperparameters import Hyperparameters
 from experiments.config import TrainConfig, agent_from_json
 from experiments.tables import csv_table
 from ram_env import __version__
+from ram_env.validation import brief
 
 Read = TypeVar("Read")
 
@@ -253,8 +256,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Writes strict JSON, whole or not at all."""
-    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    """Writes strict JSON, whole or not at all; a number of NumPy and a path as JSON has them."""
+    text = json.dumps(document, indent=2, allow_nan=False, default=_as_json)
+    write_text(path, text + "\n")
+
+
+def _as_json(value: object) -> Any:
+    """Returns what JSON has for a value that it does not know."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise ValueError(f"{brief(value)} cannot be written as JSON, which has text, numbers and lists")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -54,9 +54,10 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def is_place(value: object) -> TypeGuard[Place]:
     """Returns whether it is a pair of numbers in [-1, 1], or an array of them."""
-    if not isinstance(value, list | tuple | np.ndarray) or len(value) != len(("x", "y")):
+    pair = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(pair, list | tuple) or len(pair) != len(("x", "y")):
         return False
-    return all(_is_number(number) and -1 <= number <= 1 for number in value)
+    return all(_is_number(number) and -1 <= number <= 1 for number in pair)
 
 
 def require_choice(name: str, value: object, choices: Collection[str]) -> None:

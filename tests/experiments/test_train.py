@@ -490,6 +490,22 @@ def test_every_preset_survives_json(name: str) -> None:
     assert TrainConfig.from_json(document) == PRESETS[name]
 
 
+def test_numbers_of_numpy_and_paths_survive_json_too(tiny_npz: Path, tmp_path: Path) -> None:
+    values: dict[str, Any] = {"dataset": tiny_npz, "num_glimpses": np.int64(3)}
+    config = TrainConfig(
+        task=TaskConfig(**values, start=np.float32([0.5, -1])),  # type: ignore[arg-type]
+        epochs=np.int64(2),
+    )
+    read = RunFolder.create(tmp_path / "run", name="run", config=config).read_config()
+    assert read.task == TaskConfig(dataset=str(tiny_npz), num_glimpses=3, start=(0.5, -1.0))
+    assert read.epochs == 2
+    images: Any = (np.zeros((4, 8, 8), np.uint8), np.arange(4))
+    with pytest.raises(ValueError, match=r"array\(.* cannot be written as JSON"):
+        RunFolder.create(
+            tmp_path / "other", name="run", config=TrainConfig(task=TaskConfig(dataset=images))
+        )
+
+
 # --- what is written down twice ------------------------------------------------------------------
 
 

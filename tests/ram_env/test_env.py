@@ -472,6 +472,7 @@ def bad(value, allowed, **options):
             for value in (None, 0, (0.5,), (0, 0, 0), (0, 1.01), (0, np.nan), (0, True), [0, "0"])
         ),
         bad("array([2, 0])", "'center'", start=np.array([2, 0])),
+        bad("array(0.5)", "'center'", start=np.array(0.5)),
         bad("'continuous'", "'multi_discrete'", action_format="continuous"),
         bad("['dict']", "'multi_discrete'", action_format=["dict"]),
         bad("None", "'multi_discrete'", action_format=None),
