@@ -73,10 +73,7 @@ class Space:
     def config_at(self, point: Mapping[str, Value]) -> TrainConfig:
         """Returns the configuration of a point; a ValueError if there can be none."""
         kinds = field_types(self.base)
-        values = {
-            name: json.loads(str(value)) if _is_list(value, kinds[name]) else value
-            for name, value in point.items()
-        }
+        values = {name: _decoded(value, kinds[name]) for name, value in point.items()}
         config: TrainConfig = _replaced(self.base, values)
         return config
 
@@ -196,7 +193,8 @@ def _choices(name: str, values: list[object], kind: Any) -> CategoricalDistribut
     choices = [_typed(name, value, kind) for value in values]
     if name == DATASET:
         choices = [TaskConfig(dataset=str(path)).with_absolute_path.dataset for path in choices]
-    if len(set(choices)) < len(choices):
+    decoded = [_decoded(choice, kind) for choice in choices]
+    if any(choice in decoded[:index] for index, choice in enumerate(decoded)):
         raise ValueError(f"space.{name}={values!r} has a choice twice")
     return CategoricalDistribution(choices)
 
@@ -206,7 +204,10 @@ def _range(name: str, values: dict[str, object], kind: Any) -> BaseDistribution:
         raise ValueError(f"space.{name}={values!r} is no range: it has low, high and, if so, log")
     number = next((part for part in _parts(kind) if part in (int, float)), None)
     if number is None:
-        raise ValueError(f"space.{name}={values!r} is a range, but the field is no number: {kind}")
+        raise ValueError(
+            f"space.{name}={values!r} is a range, but the field is no number: it is "
+            f"{_in_words(kind)}"
+        )
     low, high = (
         typing.cast(float, _typed(f"{name}.{end}", values[end], number)) for end in ("low", "high")
     )
@@ -256,10 +257,11 @@ def _parts(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if is_union else (kind,)
 
 
-def _is_list(choice: Value, kind: Any) -> bool:
-    """Returns whether a choice is a list, which `_typed` has made text of."""
-    may_be = any(map(_is_tuple, _parts(kind)))
-    return may_be and isinstance(choice, str) and choice.startswith("[")
+def _decoded(choice: Value, kind: Any) -> Any:
+    """Returns what a choice stands for: a list, where `_typed` has made text of one."""
+    may_be_list = any(map(_is_tuple, _parts(kind)))
+    is_list = may_be_list and isinstance(choice, str) and choice.startswith("[")
+    return json.loads(str(choice)) if is_list else choice
 
 
 def _is_tuple(kind: Any) -> bool:

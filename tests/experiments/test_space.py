@@ -117,6 +117,8 @@ def test_a_choice_may_be_a_word_or_a_place() -> None:
     assert starts == [None, "random", (0.5, -1)]
     with pytest.raises(ValueError, match=r"space\.task\.start='\[0\.5\]' makes no run"):
         parse_space(BASE, {"task.start": [[0.5]]})
+    with pytest.raises(ValueError, match=r"space\.task\.start=.* has a choice twice"):
+        parse_space(BASE, {"task.start": [[0.5, 1], "random", [0.5, 1.0]]})
 
 
 def test_the_fields_are_those_of_the_presets_algorithm(tmp_path: Path) -> None:
@@ -143,7 +145,8 @@ def test_the_fields_are_those_of_the_presets_algorithm(tmp_path: Path) -> None:
         ({"agent.learning_rate": ["fast"]}, r"space\.agent\.learning_rate='fast' is not a number"),
         ({"agent.core": ["gru"]}, r"space\.agent\.core='gru' is not one of \['rnn', 'lstm', '"),
         ({"task.start": [3]}, r"space\.task\.start=3 is not one of .* or null"),
-        ({"agent.core": {"low": 1, "high": 2}}, r"space\.agent\.core.*the field is no number"),
+        ({"agent.core": {"low": 1, "high": 2}}, r"core.*the field is no number: .* one of \['rnn'"),
+        ({"task.start": {"low": 1, "high": 2}}, r"start.*no number: .* or a list or null"),
         ({"epochs": {"low": 1}}, r"space\.epochs=\{'low': 1\} is no range"),
         ({"epochs": {"low": 1, "high": 2, "step": 1}}, r"space\.epochs.* is no range"),
         ({"epochs": {"low": 1, "high": 2.5}}, r"space\.epochs\.high=2\.5 is not an integer"),
