@@ -28,8 +28,8 @@ SECONDS_PER_GLIMPSE = 0.7
 SECONDS_AT_THE_END = 2.5
 
 
-def draw_run(folder: str | Path, run: RunFolder, tested: Tested) -> None:
-    """Writes every picture of a run.
+def draw_run(folder: str | Path, run: RunFolder, tested: Tested) -> list[Path]:
+    """Writes every picture of a run, and returns their paths.
 
     Args:
         folder: Where to write.
@@ -38,14 +38,18 @@ def draw_run(folder: str | Path, run: RunFolder, tested: Tested) -> None:
     """
     folder = Path(folder)
     agent, env, evaluation = tested
+    loss, episodes, gaze = (folder / name for name in ("loss.png", "episode.gif", "gaze.png"))
+    drawn = [episodes, gaze]
     if rows := run.read_metrics():
-        plot_training(rows, folder / "loss.png")
-    draw_first_images(folder, env, evaluation)
-    draw_episodes(folder / "episode.gif", agent, run.read_config())
-    draw_gaze(folder / "gaze.png", env, evaluation)
+        plot_training(rows, loss)
+        drawn.append(loss)
+    drawn += draw_first_images(folder, env, evaluation)
+    draw_episodes(episodes, agent, run.read_config())
+    draw_gaze(gaze, env, evaluation)
+    return drawn
 
 
-def draw_first_images(folder: Path, env: GlimpseVectorEnv, evaluation: Evaluation) -> None:
+def draw_first_images(folder: Path, env: GlimpseVectorEnv, evaluation: Evaluation) -> list[Path]:
     """Writes `glimpse<t>.png` and `patch<t>.png` for each time step t of the first images.
 
     On `glimpse<t>.png` the images stand side by side with the boxes of all scales on them;
@@ -56,7 +60,11 @@ def draw_first_images(folder: Path, env: GlimpseVectorEnv, evaluation: Evaluatio
         folder: Where to write.
         env: Evaluation environments.
         evaluation: An agent's evaluation there.
+
+    Returns:
+        The paths of the pictures.
     """
+    drawn = []
     images = _first_images(env, min(NUM_PICTURED, len(evaluation.labels)))
     sensor, location_range = env.task.sensor, env.task.location_range
     place = np.zeros((len(images), 2), np.float32)
@@ -64,8 +72,11 @@ def draw_first_images(folder: Path, env: GlimpseVectorEnv, evaluation: Evaluatio
         location = evaluation.locations[: len(images), glimpse]
         place = np.where(np.isnan(location), place, location * location_range)
         boxes = sensor.boxes(env.task.image_size, place)
-        write_png(folder / f"glimpse{glimpse + 1}.png", draw_glimpses(images, boxes))
-        write_png(folder / f"patch{glimpse + 1}.png", draw_patches(sensor(images, place)))
+        glimpses, patches = (folder / f"{name}{glimpse + 1}.png" for name in ("glimpse", "patch"))
+        write_png(glimpses, draw_glimpses(images, boxes))
+        write_png(patches, draw_patches(sensor(images, place)))
+        drawn += [glimpses, patches]
+    return drawn
 
 
 def draw_episodes(path: Path, agent: Agent, config: TrainConfig) -> None:
@@ -167,7 +178,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = command.folder or own
     if any(path.is_file() for path in (folder, *folder.parents)):
         raise ValueError(f"folder={str(folder)!r} is a file; give a folder, new or not")
-    draw_run(folder, run, evaluate_best(run, device=command.device))
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".png", ".gif"):
-            print(path)
+    for path in sorted(draw_run(folder, run, evaluate_best(run, device=command.device))):
+        print(path)

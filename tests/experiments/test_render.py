@@ -159,5 +159,11 @@ def test_the_pictures_of_a_run_go_into_a_folder_by_its_name(
 ) -> None:
     env = evaluation_env(task, "test")
     run = RunFolder.create(str(tmp_path / "run"), name="run", config=tiny_config)
-    draw_run(str(tmp_path / "pictures"), run, Played(Corners(), env, evaluate(Corners(), env)))
-    assert {"episode.gif", "gaze.png"} <= {path.name for path in (tmp_path / "pictures").iterdir()}
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "mine.png").touch()
+    drawn = draw_run(str(folder), run, Played(Corners(), env, evaluate(Corners(), env)))
+    assert {"episode.gif", "gaze.png", "glimpse1.png", "patch1.png"} <= {
+        path.name for path in drawn
+    }
+    assert set(drawn) == set(folder.iterdir()) - {folder / "mine.png"}
