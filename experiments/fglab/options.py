@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
+
+from agents.hyperparameters import CoreName
 
 Kind = Literal["bool", "int", "float", "enum"]
 Value: TypeAlias = bool | int | float | str
@@ -254,8 +256,9 @@ OPTIONS: tuple[Option, ...] = (
         "enum",
         "rnn",
         "core",
-        "Recurrent core: the original's ReLU network, or an LSTM",
-        values=("rnn", "lstm"),
+        "Recurrent core: the original's ReLU network, an LSTM, or a map of what was seen where, in "
+        "place of the glimpse network, too",
+        values=get_args(CoreName),
         is_original=False,
     ),
 )
