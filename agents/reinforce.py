@@ -189,21 +189,24 @@ class Reinforce:
 
         Raises:
             ValueError: The agent was loaded without an environment, the environment's episodes
-                are not of the kind described above, `total_timesteps` is not above 0, or learning
-                has diverged.
+                are not of the kind described above, a number of timesteps is not above 0, or
+                learning has diverged.
         """
         num_envs = self._require_env().num_envs
         require_positive("total_timesteps", total_timesteps)
+        if schedule_timesteps is not None:
+            require_positive("schedule_timesteps", schedule_timesteps)
         if reset_num_timesteps:
             self.num_timesteps = 0
         end = self.num_timesteps + total_timesteps
+        schedule_end = schedule_timesteps or end
         seeds = learning_seeds(self.hyperparameters.seed, self._timesteps_ever)
         self._generator.manual_seed(seeds.exploration)
         # Gymnasium counts up from it, through the environments of all processes.
         reset_seed: int | None = seeds.env + self._share.rank * num_envs
         play = self.rollout if self._share.is_whole else self._averaging_gradients()
         while self.num_timesteps < end:
-            progress = self.num_timesteps / (schedule_timesteps or end)
+            progress = self.num_timesteps / schedule_end
             self.location_std = self._location_std(progress)
             with torch.autocast(self.device.type, self._dtype, self._dtype is not torch.float32):
                 rollout = play(reset_seed)
@@ -216,7 +219,7 @@ class Reinforce:
             is_over = callback is not None and callback(self, metrics) is False
             if self._share.any(is_over, self.device):
                 break
-        self.location_std = self._location_std(self.num_timesteps / (schedule_timesteps or end))
+        self.location_std = self._location_std(self.num_timesteps / schedule_end)
         return self
 
     def _averaging_gradients(self) -> DistributedDataParallel:
@@ -452,11 +455,7 @@ class Reinforce:
         batch_size = len(observation["location"])
         before = self.acting_network.initial_state(batch_size, self.device)
         if state is not None:
-            if len(state[0]) != batch_size:
-                raise ValueError(
-                    f"the state is of {len(state[0])} episodes, the observation of {batch_size}; "
-                    "hand in what predict returned for the same environments, or None at first"
-                )
+            self._require_state(state, before)
             starts = np.zeros(batch_size) if episode_start is None else np.ravel(episode_start)
             if len(starts) != batch_size:
                 raise ValueError(
@@ -468,6 +467,19 @@ class Reinforce:
             before = tuple(torch.where(forget, 0.0, part) for part in remembered)
         glimpse, location = self._tensors(observation)
         return self.acting_network(glimpse, location, before), location
+
+    @staticmethod
+    def _require_state(state: Any, expected: State) -> None:
+        """Raises a ValueError unless a caller's state has the parts and shapes of another."""
+        parts = state if isinstance(state, list | tuple) else [state]
+        found = [np.shape(part) for part in parts]
+        allowed = [tuple(part.shape) for part in expected]
+        if found != allowed:
+            raise ValueError(
+                f"state: it has arrays of the shapes {found}, and that of this agent, for as many "
+                f"episodes as the observation has, is of {allowed}; hand in what predict returned "
+                "for the same environments, or None at first"
+            )
 
     def _tensors(self, observation: dict[str, NDArray[Any]]) -> tuple[Tensor, Tensor]:
         glimpse, location = (
@@ -540,13 +552,20 @@ class Reinforce:
         """Gives the agent other environments to learn in.
 
         Raises:
-            ValueError: Their spaces differ, or their images are not those of the agent's map.
+            ValueError: As `require_env`.
+        """
+        self.require_env(env)
+        self.env = env
+
+    def require_env(self, env: VectorEnv[Any, Any, Any]) -> None:
+        """Raises a ValueError unless the agent is one for these environments.
+
+        Their spaces have to be those it was made for and, if it has a map, their images, too.
         """
         self._require_vector_env(env)
         self.spaces.require_same(env.single_observation_space, env.single_action_space)
         if self._geometry is not None and (found := GlimpseGeometry.of(env)) != self._geometry:
             raise ValueError(f"the environment has {found}, the agent's map is of {self._geometry}")
-        self.env = env
 
     def save_training_state(self, path: str | os.PathLike[str]) -> None:
         """Writes the model and all that learning on exactly needs besides the environment."""

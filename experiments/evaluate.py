@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from agents.base import Agent, AgentWithProbabilities, ask, ask_probabilities
 from agents.gaze import Gaze, RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import Device
-from agents.spaces import GlimpseSpaces
 from experiments.config import TaskConfig
 from experiments.run_folder import RunFolder, write_json
 from experiments.saved_agents import is_pretrained, load_best, open_run
@@ -321,10 +320,10 @@ def _require_visitable(env: object) -> None:
 
 
 def _require_spaces(agent: Agent, env: GlimpseVectorEnv) -> None:
-    """Raises a ValueError where an agent tells its spaces, and the environment has others."""
-    spaces = getattr(agent, "spaces", None)
-    if isinstance(spaces, GlimpseSpaces):
-        spaces.require_same(env.single_observation_space, env.single_action_space)
+    """Raises a ValueError where an agent tells what it was made for, and it is something else."""
+    require_env = getattr(agent, "require_env", None)  # as Reinforce has it
+    if require_env is not None:
+        require_env(env)
     for name in ("observation_space", "action_space"):  # as SB3's have them
         made_for, found = getattr(agent, name, None), getattr(env, f"single_{name}")
         if made_for is not None and made_for != found:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from agents.gaze import RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import Precision, ReinforceHyperparameters
 from agents.loss import attention_loss, log_likelihoods
 from agents.reinforce import Reinforce, UpdateMetrics
+from agents.spaces import GlimpseGeometry
 from ram_env import CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
 
 SMALL: dict[str, Any] = {
@@ -593,6 +595,8 @@ def test_learning_counts_timesteps_in_whole_rollouts(tiny_env: GlimpseVectorEnv)
     agent.learn(1)
     assert agent.num_timesteps == 4 * 3
     for nothing in (0, -12):
+        with pytest.raises(ValueError, match=f"schedule_timesteps={nothing}"):
+            Reinforce(tiny_env, **SMALL).learn(12, schedule_timesteps=nothing)
         with pytest.raises(ValueError, match=f"total_timesteps={nothing}"):
             agent.learn(nothing)
 
@@ -870,8 +874,21 @@ def test_a_state_of_other_episodes_is_refused(tiny_env: GlimpseVectorEnv) -> Non
     observation, _ = tiny_env.reset(seed=0)
     first = {name: values[0] for name, values in observation.items()}
     _, state = agent.predict(first)
-    with pytest.raises(ValueError, match="the state is of 1 episodes, the observation of 4"):
+    shapes = r"\[\(1, 16\), \(1, 1\)\].* \[\(4, 16\), \(4, 1\)\]"
+    with pytest.raises(ValueError, match=f"state: .*{shapes}"):
         agent.predict(observation, state)
+
+
+@pytest.mark.parametrize("core", ["lstm", "map"])
+def test_a_state_of_another_core_is_refused(tiny_env: GlimpseVectorEnv, core: str) -> None:
+    observation, _ = tiny_env.reset(seed=0)
+    agents = Reinforce(tiny_env, **SMALL), Reinforce(tiny_env, **SMALL, core=core)
+    for agent, other in (agents, reversed(agents)):
+        _, state = other.predict(observation)
+        with pytest.raises(ValueError, match="hand in what predict returned"):
+            agent.predict(observation, state)
+        with pytest.raises(ValueError, match="hand in what predict returned"):
+            agent.predict(observation, state[0])
 
 
 def test_a_hyperparameter_that_is_none_is_named_with_those_there_are(
@@ -1023,6 +1040,25 @@ def test_a_map_is_for_images_of_its_own_kind(tiny_env: GlimpseVectorEnv, tmp_pat
     larger = GlimpseVectorEnv((images, np.arange(6) % 3), **options)
     with pytest.raises(ValueError, match=r"\(7, 9\).*\(6, 6\)"):
         Reinforce.load(path, larger)
+
+
+@pytest.mark.parametrize("vectorization_mode", ["sync", "async", "vector_entry_point"])
+def test_how_glimpses_lie_in_an_image_is_told_by_the_task(vectorization_mode: str) -> None:
+    envs = gym.make_vec(
+        "ram_env/MNIST-v0",
+        num_envs=2,
+        vectorization_mode=vectorization_mode,
+        dataset=(np.zeros((4, 7, 9), np.uint8), np.arange(4)),
+        patch_size=2,
+        scale_factor=np.int64(3),
+        location_range=np.float32(0.75),
+    )
+    geometry = GlimpseGeometry.of(envs)
+    envs.close()
+    assert geometry == GlimpseGeometry((7, 9), scale_factor=3, location_range=0.75)
+    assert (
+        GlimpseGeometry.from_json(json.loads(json.dumps(dataclasses.asdict(geometry)))) == geometry
+    )
 
 
 def test_an_environment_that_does_not_tell_its_geometry_has_no_map(

@@ -165,6 +165,13 @@ def test_an_environment_with_other_classes_is_refused() -> None:
         evaluate(agent_of_sb3, discrete)
 
 
+def test_an_environment_whose_images_are_not_those_of_the_agents_map_is_refused() -> None:
+    agent = Reinforce(make_env(4), hidden_size=4, core="map")
+    assert 0 <= evaluate(agent, make_env(4)).accuracy <= 1
+    with pytest.raises(ValueError, match=r"location_range=0\.5.* map is of .*location_range=1\.0"):
+        evaluate(agent, make_env(4, location_range=0.5))
+
+
 def test_scores_are_strict_json_and_readable() -> None:
     env = make_env(4)
     scores = score(Oracle(), env, evaluate(Oracle(), env))
