@@ -266,6 +266,8 @@ class Sweep:
                 if epoch < epochs and trial.should_prune():
                     self.study.tell(trial, state=TrialState.PRUNED)
                     self._say(job, f"stopped early, {best:.2%} after epoch {epoch}")
+                    self._failures_in_a_row = 0
+                    del self._open[job.number]  # no more is heard of it
                     return False
         is_last = seed == job.seeds - 1 and epoch >= epochs  # and it has ended, in time or not
         return is_last or time.time() < self._deadline

@@ -395,6 +395,22 @@ def test_a_sweep_in_which_all_fails_gives_up_and_can_go_on(
     assert "gave up" not in capsys.readouterr().err
 
 
+def test_a_trial_that_is_stopped_early_is_between_failures_what_a_finished_one_is(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(trial: Trial, report: Report) -> None:
+        if trial.number % 2:
+            raise OSError("a point that fails")
+        report({"seed": 0, "epoch": 1, "val_accuracy": 0.5, "seconds": 1.0})
+
+    monkeypatch.setattr(sweep_module, "run_trial", run)
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda _: True)
+    folder = tmp_path / "sweep"
+    with pytest.raises(SystemExit, match=str(SOME_FAILED)):
+        sweep(space, folder, search="random", trials=24)
+    assert [row["state"] for row in trials(folder)] == ["stopped early", "failed"] * 12
+
+
 def test_after_max_hours_trials_are_left_to_go_on_with(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
