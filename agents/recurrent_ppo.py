@@ -74,15 +74,12 @@ class GlimpseExtractor(BaseFeaturesExtractor):
         return features
 
 
-def make_recurrent_ppo(
-    env: GlimpseVectorEnv, *, tensorboard_log: str | None = None, **hyperparameters: Any
-) -> RecurrentPPO:
+def make_recurrent_ppo(env: GlimpseVectorEnv, **hyperparameters: Any) -> RecurrentPPO:
     """Returns SB3's `RecurrentPPO` with RAM's glimpse network and hyperparameters that suit it.
 
     Args:
         env: The environments, as `SB3VecEnv` takes them; those of the action format `"discrete"`
             are the ones to learn in, see `RecurrentPPOHyperparameters`.
-        tensorboard_log: Folder for SB3's logs; None: none.
         **hyperparameters: Fields of `RecurrentPPOHyperparameters`. Those that say what environments
             are to be made, `action_format` and `grid_size`, can only be those of `env`.
 
@@ -120,7 +117,6 @@ def make_recurrent_ppo(
         vf_coef=values.vf_coef,
         max_grad_norm=values.max_grad_norm,
         stats_window_size=STATS_WINDOW,
-        tensorboard_log=tensorboard_log,
         policy_kwargs=_policy_arguments(values),
         seed=learning_seeds(values.seed, 0).env,  # SB3 has one for all
         device=find_device(values.device),
@@ -163,6 +159,11 @@ def _minibatch_size(values: RecurrentPPOHyperparameters, num_envs: int) -> int:
         raise ValueError(
             f"n_minibatches={values.n_minibatches} does not divide the {num_steps} steps of a "
             f"rollout, n_steps={values.n_steps} in each of {num_envs} environments"
+        )
+    if num_steps == values.n_minibatches:
+        raise ValueError(
+            f"n_minibatches={values.n_minibatches} leaves one step to each, and PPO divides by "
+            "their standard deviation; give fewer"
         )
     return num_steps // values.n_minibatches
 

@@ -59,11 +59,19 @@ class RecurrentPPOTrainer(Trainer):
     def learn_epochs(self, progress: Progress) -> None:
         """See `Trainer.learn_epochs`."""
         self.agent.set_logger(configure(str(self.run.tensorboard / SB3_LOGS), ["tensorboard"]))
-        self.agent.learn(
-            self.total_timesteps - self.agent.num_timesteps,
-            callback=_Epochs(self, progress),
-            reset_num_timesteps=False,
-        )
+        try:
+            self.agent.learn(
+                self.total_timesteps - self.agent.num_timesteps,
+                callback=_Epochs(self, progress),
+                reset_num_timesteps=False,
+            )
+        except ValueError as error:
+            if not str(error).startswith("Expected parameter"):  # PyTorch's, of probabilities
+                raise
+            raise ValueError(
+                f"learning has diverged at timestep {self.agent.num_timesteps}: probabilities are "
+                "no longer numbers; give a lower learning_rate"
+            ) from error
 
 
 class _Epochs(BaseCallback):

@@ -97,6 +97,8 @@ def test_each_seed_begins_with_weights_of_its_own() -> None:
 def test_minibatches_of_unequal_size_are_refused() -> None:
     with pytest.raises(ValueError, match="n_minibatches=5 does not divide the 384 steps"):
         make_recurrent_ppo(make_env(), n_minibatches=5)
+    with pytest.raises(ValueError, match="n_minibatches=384 leaves one step to each"):
+        make_recurrent_ppo(make_env(), n_minibatches=384)
 
 
 def test_it_learns_from_the_reward_alone() -> None:

@@ -50,6 +50,12 @@ def finished_run(ppo_options: list[str], tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_learning_that_diverges_says_what_to_do(ppo_options: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"diverged at timestep \d+: .*lower learning_rate"):
+        main([*ppo_options, "--learning-rate", "1e30", "--run-dir", str(tmp_path / "run")])
+
+
 def rows_of(run: Path) -> list[dict[str, str]]:
     with (run / "metrics.csv").open() as file:
         return list(csv.DictReader(file))
