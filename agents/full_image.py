@@ -58,6 +58,10 @@ class FullImageClassifier:
     Raises:
         ValueError: The environments are of another kind, or there is no such network.
 
+    Attributes:
+        observation_space: That of a single environment, for whom the agent was made.
+        action_space: The same.
+
     Example:
         >>> from ram_env import GlimpseVectorEnv
         >>> env = GlimpseVectorEnv(num_envs=128, autoreset_mode="Disabled",
@@ -78,6 +82,8 @@ class FullImageClassifier:
         require_choice("network", network, NETWORKS)
         require_positive("learning_rate", learning_rate)
         require_integer("seed", seed, at_least=0)
+        if not isinstance(env, GlimpseVectorEnv):
+            raise ValueError(f"env={env} is no GlimpseVectorEnv, whose images have classes")
         options = full_image_options(env.task.image_size)
         needed = {**options, "autoreset_mode": AutoresetMode.DISABLED}
         found = {name: getattr(env.task, name) for name in options}
@@ -88,10 +94,12 @@ class FullImageClassifier:
                 f"{as_options(needed)}, see full_image_options"
             )
         self.env = env
+        self.observation_space = env.single_observation_space
+        self.action_space = env.single_action_space
         self.device = find_device(device)
         self._learning_rate = learning_rate
         self._seed = seed
-        spaces = GlimpseSpaces.of(env.single_observation_space, env.single_action_space)
+        spaces = GlimpseSpaces.of(self.observation_space, self.action_space)
         with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
             torch.default_generator.manual_seed(seed)
             make = {"mlp": _mlp, "cnn": _cnn}[network]

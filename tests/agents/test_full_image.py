@@ -3,12 +3,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
 from agents.full_image import FullImageClassifier, full_image_options
-from ram_env import GlimpseVectorEnv
+from experiments.evaluate import evaluate
+from ram_env import CatchVectorEnv, GlimpseVectorEnv
 
 
 def make_env(num_envs: int = 30, **options: Any) -> GlimpseVectorEnv:
@@ -130,6 +132,19 @@ def test_its_learning_rate_falls_each_time_from_the_beginning(
 def test_other_environments_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FullImageClassifier(make_env(**options), "mlp")
+
+
+def test_who_has_no_images_with_classes_is_refused() -> None:
+    for env in (CatchVectorEnv(num_envs=2), gym.make_vec("ram_env/MNIST-v0", 1, "sync")):
+        with pytest.raises(ValueError, match="is no GlimpseVectorEnv"):
+            FullImageClassifier(env, "mlp")  # type: ignore[arg-type]
+
+
+def test_it_is_not_evaluated_on_other_images_than_its_own() -> None:
+    agent = FullImageClassifier(make_env(), "mlp")
+    other = GlimpseVectorEnv((np.zeros((2, 8, 8), np.uint8), np.arange(2)), num_envs=2)
+    with pytest.raises(ValueError, match="the environment's observation_space is"):
+        evaluate(agent, other)
 
 
 @pytest.mark.parametrize(
