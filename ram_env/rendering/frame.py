@@ -126,7 +126,7 @@ def render_frame(
     Raises:
         ValueError: `width` is odd or less than 240, or an array has another shape than these.
     """
-    check_shapes(fixations, boxes, glimpse)
+    check_shapes(fixations, boxes, glimpse, belief, num_glimpses=num_glimpses)
     pixels = as_rgb("image", image, IMAGE_AXES)
     layout = lay_out(_check_width(width), pixels.shape[1], pixels.shape[0])
     canvas = Canvas(Rect(0, 0, layout.width, layout.height), BACKGROUND)
@@ -241,7 +241,7 @@ def _draw_stops(panel: Canvas, layout: Layout, centres: list[Point], radius: flo
         panel.disc(centre, radius + ring, TEXT if is_current else MUTED)
         panel.disc(centre, radius, TEXT if is_current else PAST)
         number = str(index + 1)
-        size = radius * _NUMBER_TO_RADIUS.get(len(number), 1.0)
+        size = radius * _NUMBER_TO_RADIUS[len(number)]
         panel.text(centre, number, size, SHADOW if is_current else TEXT, "middle")
 
 

@@ -52,16 +52,27 @@ def as_rgb(name: str, pixels: Pixels, axes: Sequence[str]) -> Pixels:
     return np.broadcast_to(with_channels, (*with_channels.shape[:-1], 3))
 
 
-def check_shapes(fixations: Numbers, boxes: Integers, glimpse: NDArray[np.float32]) -> None:
+def check_shapes(
+    fixations: Numbers,
+    boxes: Integers,
+    glimpse: NDArray[np.float32],
+    belief: Numbers | None,
+    *,
+    num_glimpses: int,
+) -> None:
     """Raises a ValueError unless the arrays have the shapes that `render_frame` documents."""
     if fixations.ndim != 2 or fixations.shape[0] < 1 or fixations.shape[1] != 2:
         raise ValueError(f"fixations.shape={fixations.shape} is not (t, 2) with t of at least 1")
+    if len(fixations) > num_glimpses:
+        raise ValueError(f"num_glimpses={num_glimpses}, and there are {len(fixations)} fixations")
     if glimpse.ndim not in (3, 4) or glimpse.shape[0] < 1:
         raise ValueError(
             f"glimpse.shape={glimpse.shape} is not (num_scales, patch, patch[, channels])"
         )
     if boxes.shape != (glimpse.shape[0], 4):
         raise ValueError(f"boxes.shape={boxes.shape} is not ({glimpse.shape[0]}, 4)")
+    if belief is not None and np.ndim(belief) != 1:
+        raise ValueError(f"belief.shape={np.shape(belief)} is not (num_classes,)")
 
 
 def patches_of(glimpse: NDArray[np.float32]) -> list[Pixels]:

@@ -33,7 +33,7 @@ _RETINA_ROWS = 16
 _TOP_CLASSES = 4
 _CHARACTER_ASPECT = 2  # a character is about twice as high as wide
 _SHADES = np.array(list(" ░▒▓█"))
-_PATH_MARKS = "123456789abcdefghijklmnopqrstuvwxyz"
+_PATH_MARKS = "123456789abc"  # MAX_STOPS of them
 
 
 def render_text(
@@ -73,7 +73,7 @@ def render_text(
     Raises:
         ValueError: An array has another shape than these.
     """
-    check_shapes(fixations, boxes, glimpse)
+    check_shapes(fixations, boxes, glimpse, belief, num_glimpses=num_glimpses)
     stops = fixations if num_glimpses <= MAX_STOPS else fixations[:0]
     said = answer_in_words(label, prediction) if verdict is None else verdict.text
     status = [progress_text(len(fixations), num_glimpses), said]
@@ -100,7 +100,7 @@ def _scene(pixels: Pixels, fixations: Numbers, boxes: Integers) -> list[str]:
     _draw_box(characters, (left, top, right + 1, bottom + 1), "═║╔╗╚╝")
     stops = np.clip(np.floor(fixations * zoom).astype(int), 0, [columns - 1, rows - 1]) + 1
     for index, (column, row) in enumerate(stops):
-        characters[row, column] = _PATH_MARKS[min(index, len(_PATH_MARKS) - 1)]
+        characters[row, column] = _PATH_MARKS[index]
     return ["".join(line) for line in characters]
 
 

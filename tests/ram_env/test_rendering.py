@@ -99,6 +99,12 @@ def test_bad_shapes_are_refused(render):
         render(image, path, boxes, glimpse[0], num_glimpses=NUM_GLIMPSES)
     with pytest.raises(ValueError, match=r"shape=\(28, 28, 2\)"):
         render(np.zeros((28, 28, 2), np.uint8), path, boxes, glimpse, num_glimpses=NUM_GLIMPSES)
+    with pytest.raises(ValueError, match=r"belief\.shape=\(1, 10\) is not \(num_classes,\)"):
+        render(*moment(), num_glimpses=NUM_GLIMPSES, belief=np.full((1, 10), 0.1))
+    with pytest.raises(
+        ValueError, match=f"num_glimpses={len(path) - 1}, and there are {len(path)}"
+    ):
+        render(*moment(), num_glimpses=len(path) - 1)
 
 
 # -------------------------------------------------------------------------------------------- image
