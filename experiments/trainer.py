@@ -179,7 +179,6 @@ class Trainer(EpochTrainer):
     """
 
     def __init__(self, run: RunFolder, config: TrainConfig, agent: Any) -> None:
-        self.config = config
         self._validation_env = evaluation_env(config.task, "val", **config.agent.env_options)
         num_items = len(load_dataset(config.task.dataset, "train"))
         episodes = max(1, num_items // config.batch_size) * config.batch_size

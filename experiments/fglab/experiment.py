@@ -75,8 +75,8 @@ def run(request: Request, process_started: float) -> None:
         process_started: `time.monotonic()` when the process began.
 
     Raises:
-        ValueError: An option does not fit the others, or the results folder is there already;
-            nothing has been written.
+        ValueError: An option does not fit the others, or a folder is there already: nothing has
+            been written. Or learning has diverged: the notes say so.
     """
     device, device_note = find_gpu(request)
     config = configure(request, device=device)

@@ -91,7 +91,7 @@ class Results:
 
     @contextmanager
     def _replacing(self, name: str) -> Iterator[Path]:
-        """Yields a path outside the watched folder, from where the file moves in as a whole."""
+        """Yields a hidden path beside the experiment's folder; a file moves in as a whole."""
         try:
             yield self._beside
             self._beside.replace(self.path / name)
