@@ -65,7 +65,7 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
       reward alone: REINFORCE of the class, less its entropy (Williams and Peng 1991), without
       which one class is soon named for ever. Of moves: the same, summed over time.
     """
-    errors = returns_to_come(rollout, hyperparameters) - rollout.baselines
+    errors = location_returns(rollout, hyperparameters) - rollout.baselines
     advantages = errors.detach()
     terms = -(rollout.log_probs * advantages).mean(dim=1)
     reinforce = terms[:-1].sum()
@@ -86,10 +86,11 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
     return Losses(total, classification, reinforce, baseline)
 
 
-def returns_to_come(rollout: Rollout, hyperparameters: ReinforceHyperparameters) -> Tensor:
+def location_returns(rollout: Rollout, hyperparameters: ReinforceHyperparameters) -> Tensor:
     """Returns what the location after each glimpse is to be praised for, `(T, B)`, a constant.
 
-    After the last glimpse there is no likelihood to come; there it is that of the answer.
+    A reward is the whole episode's, as in the paper. A mean likelihood is of those to come; after
+    the last glimpse, where none is, it is that of the answer.
     """
     num_glimpses = len(rollout.baselines)
     if hyperparameters.location_return == "reward" or rollout.labels is None:
@@ -147,6 +148,6 @@ def _reinforce_choices(
 
 
 def gaussian_log_prob(sample: Tensor, mean: Tensor, std: float) -> Tensor:
-    """Returns the log-density of points `(B, 2)` under isotropic Gaussians, `(B,)`."""
+    """Returns the log-density of points `(..., 2)` under isotropic Gaussians, `(...)`."""
     squares = ((sample - mean) / std).square().sum(dim=-1)
     return -0.5 * squares - sample.shape[-1] * math.log(std * math.sqrt(2 * math.pi))

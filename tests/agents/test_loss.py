@@ -12,8 +12,8 @@ from agents.loss import (
     Rollout,
     attention_loss,
     gaussian_log_prob,
+    location_returns,
     log_likelihoods,
-    returns_to_come,
 )
 
 LN2 = math.log(2)
@@ -84,7 +84,7 @@ def test_log_likelihoods_are_of_the_true_class_and_cut_off() -> None:
 )
 def test_what_a_location_is_praised_for(location_return: str, expected: list[float]) -> None:
     hyperparameters = ReinforceHyperparameters(location_return=location_return, reward_scale=2.0)
-    returns = returns_to_come(three_glimpses(), hyperparameters)
+    returns = location_returns(three_glimpses(), hyperparameters)
     torch.testing.assert_close(returns, torch.tensor(expected).unsqueeze(-1))
 
 
