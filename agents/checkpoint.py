@@ -47,6 +47,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
 
     Raises:
         DamagedCheckpointError: There is no such file, or it is no checkpoint of this package.
+        OSError: It cannot be read now, whatever it holds.
     """
     if not Path(path).is_file():
         raise DamagedCheckpointError(f"there is no checkpoint {str(path)!r}")
@@ -54,7 +55,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         with safetensors.safe_open(path, framework="pt") as file:
             document = json.loads((file.metadata() or {})[DOCUMENT_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise DamagedCheckpointError(
             f"{str(path)!r} is damaged, or not a checkpoint of this package: {error!r}"
         ) from error

@@ -539,6 +539,8 @@ class Reinforce:
                 name: tensors.get(f"{AVERAGE}module.{name}", weights[name]) for name in weights
             }
             agent.average.module.load_state_dict(averages)
+        except torch.OutOfMemoryError:  # which is a RuntimeError, and no fault of the file's
+            raise
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise DamagedCheckpointError(
                 f"{str(path)!r} does not hold a Reinforce agent: {error!r}"
