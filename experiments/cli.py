@@ -50,8 +50,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(UNHEARD)
     except MemoryError as error:
         sys.exit(_complain(f"there is not enough memory; give a smaller batch: {error}"))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        sys.exit(_complain(f"there is not enough memory; give a smaller batch: {error}"))
     except OSError as error:  # a file that is where a folder should be, a full disk
         sys.exit(_complain(str(error)))
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Returns whether PyTorch, which need not be imported by now, found too little memory."""
+    return type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error)
 
 
 def _usage() -> str:

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiments.cli import VERBS, main
 from ram_env import __version__
@@ -56,17 +57,36 @@ def test_bad_input_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture
     assert "no/such/run" in err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 73.0 GiB"),
+        torch.OutOfMemoryError("CUDA out of memory. Unable to allocate 73.0 GiB"),
+        RuntimeError("DefaultCPUAllocator: not enough memory. Unable to allocate 73.0 GiB"),
+    ],
+)
 def test_too_little_memory_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(_: list[str]) -> None:
-        raise MemoryError("Unable to allocate 73.0 GiB")
+        raise error
 
     monkeypatch.setattr("experiments.train.main", run)
     with pytest.raises(SystemExit) as exit_:
         main(["train"])
     assert exit_.value.code == 2
-    assert "give a smaller batch: Unable to allocate 73.0 GiB" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "give a smaller batch" in err
+    assert err.endswith("Unable to allocate 73.0 GiB\n")
+
+
+def test_a_fault_of_our_own_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: list[str]) -> None:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr("experiments.train.main", run)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        main(["train"])
 
 
 def test_a_file_where_a_folder_should_be_is_one_line(
