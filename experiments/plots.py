@@ -180,11 +180,10 @@ def _draw_other_terms(axes: Axes, history: History) -> None:
     axes.yaxis.set_major_formatter(_PLAIN_NUMBER)
     axes.margins(y=_TERMS_MARGIN)
     axes.axhline(0, color=MUTED, linewidth=0.6)
-    styles = iter(("-", "--", ":"))
-    for column, name in LOSS_TERMS.items():
+    for (column, name), line in zip(LOSS_TERMS.items(), ("-", "--", ":", "-."), strict=True):
         values = _column(history, column)
         if np.isfinite(values).any():
-            style = {"linewidth": _THIN_LINE_WIDTH, "linestyle": next(styles)}
+            style = {"linewidth": _THIN_LINE_WIDTH, "linestyle": line}
             _draw_line(axes, history, values, name, MUTED, **style)
 
 

@@ -128,9 +128,8 @@ class EpochTrainer(ABC):
         Raises:
             ValueError: Somebody trains in the folder already, or learning has diverged.
         """
-        self._epoch_began = time.perf_counter()
         if not Share.of_this_process().is_first:
-            self.learn_epochs(progress)
+            self._learn(progress)
             return
         with (
             sole_driver(self.run.path, PATIENCE),
@@ -138,7 +137,11 @@ class EpochTrainer(ABC):
                 str(self.run.tensorboard), purge_step=self.epochs_learned + 1
             ) as self._board,
         ):
-            self.learn_epochs(progress)
+            self._learn(progress)
+
+    def _learn(self, progress: Progress) -> None:
+        self._epoch_began = time.perf_counter()
+        self.learn_epochs(progress)
 
     def finish_epoch(self, learned: dict[str, float], progress: Progress) -> None:
         """Writes what an epoch leaves behind, and last the training state, which counts it.
