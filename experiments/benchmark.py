@@ -26,6 +26,7 @@ import tyro
 
 from agents.files import digest_of
 from agents.full_image import NETWORKS
+from agents.hyperparameters import ReinforceHyperparameters
 from experiments.benchmark_plots import plot_gaze_maps, plot_glimpse_curves, plot_learning_curves
 from experiments.config import TrainConfig
 from experiments.contenders import (
@@ -55,7 +56,7 @@ FAILURE = "failure.txt"
 # A cell's environment steps by the second, on one core (of networks that see the whole image, those
 # that as many images would be): for the estimate, until there are finished cells to go by.
 STEPS_PER_SECOND = {PPO: 1_000.0, "mlp": 150_000.0, "cnn": 25_000.0}
-SMALL_REINFORCE, LARGE_REINFORCE = 35_000.0, 18_000.0
+SMALL_REINFORCE, LARGE_REINFORCE, MAP_REINFORCE = 35_000.0, 18_000.0, 2_500.0
 LARGE_HIDDEN_SIZE = 512
 GAZE = "gaze.npy"  # of a cell: where it looked at the test images, in pixels
 SEEDS = 3
@@ -253,9 +254,7 @@ class Benchmark:
         if rates:
             rate = float(np.mean(rates))
         elif cell.agent in DESCRIPTIONS:
-            is_large = getattr(cell.config.agent, "hidden_size", 0) >= LARGE_HIDDEN_SIZE
-            reinforce = LARGE_REINFORCE if is_large else SMALL_REINFORCE
-            rate = STEPS_PER_SECOND.get(cell.agent, reinforce)
+            rate = STEPS_PER_SECOND.get(cell.agent) or _reinforce_rate(cell.config)
         else:
             return None
         return cell.timesteps / rate
@@ -399,6 +398,15 @@ class Row(NamedTuple):
             parameters=results[0]["parameters"],
             seconds=mean("seconds"),
         )
+
+
+def _reinforce_rate(config: TrainConfig) -> float:
+    """Returns about how many environment steps a second REINFORCE makes on one core."""
+    agent = config.agent
+    assert isinstance(agent, ReinforceHyperparameters)
+    if agent.core == "map":
+        return MAP_REINFORCE
+    return LARGE_REINFORCE if agent.hidden_size >= LARGE_HIDDEN_SIZE else SMALL_REINFORCE
 
 
 def as_markdown(rows: Sequence[Row]) -> str:

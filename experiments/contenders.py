@@ -32,7 +32,7 @@ from ram_env import load_dataset
 from ram_env.validation import require_choice
 
 PPO = "ppo"
-RASTER = "ram-raster"
+RASTER, CENTER = "ram-raster", "ram-center"
 # REINFORCE, and how each differs from the preset.
 REINFORCE: dict[str, dict[str, Any]] = {
     "ram": {},
@@ -44,14 +44,14 @@ REINFORCE: dict[str, dict[str, Any]] = {
     },
     RASTER: {"gaze": "raster"},
     "ram-random": {"gaze": "random"},
-    "ram-center": {"gaze": "raster", "raster": ()},
+    CENTER: {"gaze": "raster", "raster": ()},
 }
 DESCRIPTIONS = {
     "ram": "hybrid REINFORCE, as the preset has it",
     "ram-reward": "REINFORCE from the reward alone, for classes as for locations",
     RASTER: "the same network, trained with a fixed raster, a wide one where digits move",
     "ram-random": "the same network, trained with a random gaze",
-    "ram-center": "the same network, trained with its gaze at the centre",
+    CENTER: "the same network, trained with its gaze at the centre",
     PPO: "SB3's recurrent PPO, look or answer, from the reward alone",
     "mlp": "two hidden layers on the whole image at once, by cross-entropy",
     "cnn": "a small conv net on the whole image at once, by cross-entropy",
@@ -92,6 +92,8 @@ class Cell:
     @property
     def _task(self) -> TaskConfig:
         task = find_preset(self.task).task
+        if self.agent == CENTER:
+            task = dataclasses.replace(task, start=None)  # an environment's own is the centre
         if self.dataset is None:
             return task
         return dataclasses.replace(task, dataset=self.dataset).with_absolute_path

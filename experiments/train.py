@@ -24,7 +24,14 @@ from agents.processes import Share, joined_processes
 from experiments.algorithms import find_trainer
 from experiments.config import TrainConfig
 from experiments.evaluate import describe, evaluate_best, evaluation_task, score
-from experiments.presets import DEFAULT_AGENT, DEFAULT_PRESET, PRESETS, find_preset, preset_title
+from experiments.presets import (
+    DEFAULT_AGENT,
+    DEFAULT_PRESET,
+    PRESETS,
+    find_preset,
+    preset_of,
+    preset_title,
+)
 from experiments.render import draw_run
 from experiments.run_folder import RunFolder, write_json
 from experiments.trainer import EpochTrainer, Trainer
@@ -214,9 +221,7 @@ def _make_folder(command: TrainCommand, config: TrainConfig, share: Share) -> Ru
 
 def _defaults(argv: list[str]) -> TrainCommand:
     """Returns the options' defaults: the preset's that is asked for, or the environment's own."""
-    env = _option(argv, "--env")
-    own = [name for name, preset in PRESETS.items() if preset.task.env == env]
-    name = _option(argv, "--preset") or next(iter(own), DEFAULT_PRESET)
+    name = _option(argv, "--preset") or preset_of(_option(argv, "--env"))
     _require_no_folder(name)
     config = find_preset(name, _option(argv, "--agent"))
     return TrainCommand(**vars(config), preset=name, algorithm=config.agent.algorithm)

@@ -20,6 +20,7 @@ from experiments import benchmark, contenders, presets
 from experiments.benchmark import Benchmark, BenchmarkCommand, Row, as_markdown, main
 from experiments.config import TaskConfig, TrainConfig
 from experiments.contenders import Cell, action_options, find_contender
+from experiments.evaluate import evaluation_task
 from experiments.presets import FIXED_RASTERS, PRESETS
 from ram_env import GlimpseVectorEnv
 
@@ -111,6 +112,13 @@ def test_a_variant_is_the_preset_but_for_its_seed_and_what_its_name_says(
 
 def test_recurrent_ppo_has_the_seed_of_its_cell() -> None:
     assert Cell(agent="ppo", task="fglab", seed=3, epochs=1).config.agent.seed == 3
+
+
+@pytest.mark.parametrize("task", PRESETS)
+def test_the_gaze_at_the_centre_is_there_from_the_first_glimpse_on(task: str) -> None:
+    cell = Cell(agent="ram-center", task=task, seed=3, epochs=1)
+    assert cell.config.task == dataclasses.replace(PRESETS[task].task, start=None)
+    assert evaluation_task(cell.config.task, "val").start == "center"
 
 
 @pytest.mark.parametrize("agent", ["mlp", "cnn"])
@@ -385,6 +393,16 @@ def test_the_plan_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "2 cells: 0 finished, 2 to run" in capsys.readouterr().err
     run(tmp_path, f"ram,{NAME}:first_class", seeds=2)
     assert "4 cells: 2 finished, 2 to run, about 1 min" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "minutes"), [("fglab", 16), ("paper-translated", 41), ("paper-28", 220)]
+)
+def test_until_there_are_results_a_plan_goes_by_the_kind_of_the_network(
+    task: str, minutes: int, tmp_path: Path
+) -> None:
+    cell = Cell(agent="ram", task=task, seed=0, epochs=100)
+    assert f"about {minutes} min" in Benchmark(tmp_path, [cell]).plan()
 
 
 @pytest.mark.parametrize(
