@@ -101,7 +101,7 @@ def test_a_file_where_a_folder_should_be_is_one_line(
 
 def test_who_stops_reading_is_no_error() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.cli", "evaluate", "pretrained:paper-28"],
+        [sys.executable, "-m", "experiments.cli", "evaluate", "pretrained:paper-translated"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
