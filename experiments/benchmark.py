@@ -33,9 +33,9 @@ from experiments.contenders import (
     DESCRIPTIONS,
     PPO,
     Cell,
+    code_of,
     count_parameters,
     find_contender,
-    source_of,
 )
 from experiments.evaluate import evaluate, evaluation_env, wilson_interval
 from experiments.launcher import (
@@ -151,7 +151,7 @@ def run_cell(benchmark: Path, cell: Cell, _report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILURE).unlink(missing_ok=True)  # an earlier try's
     # As they are now: what changes while it learns has no part in it.
-    code, data = digest_of(source_of(cell.agent)), digest_of(cell.config.data)
+    code, data = code_of(cell.agent), digest_of(cell.config.data)
     began = time.perf_counter()
     trained = find_contender(cell.agent)(cell, folder)
     seconds = trained.seconds_before + time.perf_counter() - began
@@ -223,7 +223,7 @@ class Benchmark:
                 f"{path.parent} is of other data: {cell.config.task.dataset} has changed since; "
                 "give another --folder, or remove it"
             )
-        code = self._digest(source_of(cell.agent))
+        code = code_of(cell.agent)
         return result if result.get("code", code) == code else None
 
     def plan(self) -> str:

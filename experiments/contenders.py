@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import math
 import os
@@ -14,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 from gymnasium import spaces
@@ -21,6 +23,7 @@ from gymnasium.vector import AutoresetMode
 from torch import nn
 
 from agents.base import Agent
+from agents.files import digest_of
 from agents.full_image import NETWORKS, FullImageClassifier, full_image_options
 from experiments.algorithms import go_on_or_start
 from experiments.config import TaskConfig, TrainConfig
@@ -135,6 +138,7 @@ class Trained(NamedTuple):
 
 
 MakeAgent = Callable[..., Agent]
+_digests: dict[str, str | None] = {}  # of the files of modules with agents of one's own
 
 
 def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
@@ -167,8 +171,11 @@ def find_contender(name: str) -> Callable[[Cell, Path], Trained]:
     return train
 
 
-def source_of(name: str) -> Path | None:
-    """Returns the file that an agent of one's own is made in; None for others, or if it has none.
+def code_of(name: str) -> str | None:
+    """Returns what changes with the file in which an agent of one's own is made.
+
+    It is of the file as it was imported here, whatever has become of it since; None for others, or
+    if there is no file.
 
     Raises:
         ValueError: There is no such agent.
@@ -176,8 +183,7 @@ def source_of(name: str) -> Path | None:
     if name in DESCRIPTIONS:
         return None
     _import_agent(name)
-    path = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
-    return None if path is None else Path(path)
+    return _digests[name.partition(":")[0]]
 
 
 def _import_agent(name: str) -> MakeAgent:
@@ -188,7 +194,7 @@ def _import_agent(name: str) -> MakeAgent:
     if os.getcwd() not in sys.path:  # where `ram` is called, as `python -m` would have it
         sys.path.insert(0, os.getcwd())
     try:
-        make_agent: MakeAgent = getattr(importlib.import_module(module_name), function_name)
+        make_agent: MakeAgent = getattr(_import(module_name), function_name)
     except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
             f"agent={name!r} cannot be imported: {error}; give package.module:function, of a "
@@ -201,6 +207,20 @@ def _import_agent(name: str) -> MakeAgent:
             f"agent={name!r} cannot be called as function(task, seed=..., timesteps=...): {error}"
         ) from error
     return make_agent
+
+
+def _import(module_name: str) -> ModuleType:
+    """Returns a module, and notes the digest of its file as it was when it was imported here."""
+    if module_name not in sys.modules:
+        spec = importlib.util.find_spec(module_name)
+        _digests[module_name] = None if spec is None else _digest_of_file(spec.origin)
+    module = importlib.import_module(module_name)
+    _digests.setdefault(module_name, _digest_of_file(getattr(module, "__file__", None)))
+    return module
+
+
+def _digest_of_file(path: str | None) -> str | None:
+    return None if path is None else digest_of(Path(path))
 
 
 def action_options(agent: Agent, num_classes: int) -> dict[str, Any]:

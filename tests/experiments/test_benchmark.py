@@ -237,9 +237,13 @@ def test_an_agent_that_is_edited_while_it_learns_is_run_again(
         "    return first_class(task, **options)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    for _ in range(2):
-        run(tmp_path / "benchmark", "edited_agent:make")
-    assert len(agents["made"]) == 2
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for calls in (1, 2):
+        monkeypatch.delitem(sys.modules, "edited_agent", raising=False)  # as a new process has it
+        run(tmp_path / "benchmark", "edited_agent:make", seeds=2)
+        # Both seeds were of the code that was imported, though its file was another by the second.
+        assert table(tmp_path / "benchmark")[0]["seeds"] == "2"
+        assert len(agents["made"]) == 2 * calls
 
 
 def test_the_house_s_ppo_is_refused_at_once_where_sb3_is_not_installed(
