@@ -18,19 +18,20 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from agents.base import Agent, ask
+from agents.base import Agent
 from agents.gaze import RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import ReinforceHyperparameters
 from agents.reinforce import Reinforce
 from experiments.config import agent_from_json, fill, is_of_catch
 from experiments.contenders import action_options
-from experiments.evaluate import wilson_interval
+from experiments.evaluate import play_steps, require_spaces, wilson_interval
 from experiments.pictures import write_episodes
 from experiments.plots import plot_training
 from experiments.reinforce_trainer import LearnsByReinforce
 from experiments.render import play_frames
 from experiments.run_folder import RunFolder, read_as, write_json
 from experiments.train import ProgressBar, require_resume_alone, stopping_cleanly
+from experiments.trainer import sole_writer
 from ram_env import CatchTask, CatchVectorEnv, __version__
 from ram_env.registration import CATCH
 from ram_env.validation import require_integer
@@ -130,11 +131,12 @@ class CatchTrainer(LearnsByReinforce):
 
     def __init__(self, run: RunFolder, config: CatchConfig) -> None:
         env = make_envs(config.batch_size, autoreset_mode="Disabled")
-        if run.latest.exists():
-            run.require_unchanged(config)
-            agent = Reinforce.load_training_state(run.latest, env, device=config.agent.device)
-        else:
-            agent = Reinforce(env, **vars(config.agent))
+        with sole_writer(run):  # whoever was at work there has written all that it will
+            if run.latest.exists():
+                run.require_unchanged(config)
+                agent = Reinforce.load_training_state(run.latest, env, device=config.agent.device)
+            else:
+                agent = Reinforce(env, **vars(config.agent))
         episodes = config.updates_per_epoch * config.batch_size
         super().__init__(
             run,
@@ -176,13 +178,10 @@ def play(agent: Agent, seeds: Sequence[int] | NDArray[np.integer[Any]]) -> NDArr
     for first in range(0, len(seeds), EPISODES_AT_ONCE):
         batch: list[int | None] = [int(seed) for seed in seeds[first : first + EPISODES_AT_ONCE]]
         env = make_envs(len(batch), autoreset_mode="Disabled", **options)
+        require_spaces(agent, env)
         observation, _ = env.reset(seed=batch)
-        state, starts, terminated = None, np.ones(len(batch), bool), np.zeros(len(batch), bool)
-        while not terminated.all():
-            action, state = ask(agent, observation, state, starts, deterministic=True)
-            observation, _, terminated, _, info = env.step(action)
-            starts = np.zeros(len(batch), bool)
-        caught.append(info["is_success"])
+        *_, last = play_steps(agent, env, observation, deterministic=True)
+        caught.append(last.info["is_success"])
     return np.concatenate(caught)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 import tyro
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from agents.base import Agent, AgentWithProbabilities, ask, ask_probabilities
@@ -168,7 +168,7 @@ def evaluate(
             than those the agent was made for; or the agent is none.
     """
     _require_visitable(env)
-    _require_spaces(agent, env)
+    require_spaces(agent, env)
     num_items, num_glimpses = len(env.task.items), env.task.num_glimpses
     has_probabilities = isinstance(agent, AgentWithProbabilities)
     evaluation = Evaluation(
@@ -211,8 +211,8 @@ def evaluate_best(run: RunFolder, *, split: str = "test", device: Device | None 
         device: Where the model is to run; None: as the run was configured.
 
     Raises:
-        ValueError: There is no such model yet, or it is damaged; or the data set is no longer as it
-            was.
+        ValueError: There is no such model yet, or it is damaged; or the images, or the classes, of
+            the data set are others in size or number than those it has learned from.
     """
     config = run.read_config()
     agent = load_best(run, device=device)
@@ -262,21 +262,61 @@ def _play(
     deterministic: bool,
 ) -> None:
     """Plays one episode in each environment that is `running`, and fills in what it comes to."""
-    state, starts = None, np.ones(env.num_envs, bool)
-    for glimpse in range(env.task.num_glimpses):
-        before = (observation, state, starts)
-        evaluation.locations[index[running], glimpse] = observation["location"][running]
-        action, state = ask(agent, *before, deterministic=deterministic)
-        labels = env.task.actions.decode(action, (env.num_envs,)).label
+    steps = play_steps(agent, env, observation, deterministic=deterministic)
+    for glimpse, step in enumerate(steps):
+        seen, *_ = step.asked
+        evaluation.locations[index[running], glimpse] = seen["location"][running]
+        labels = env.task.actions.decode(step.action, (env.num_envs,)).label
         evaluation.answers_after[index[running], glimpse] = labels[running]
-        observation, _, terminated, _, info = env.step(action)
-        ended = running & terminated
+        ended = running & step.terminated
         if ended.any():
-            evaluation.predictions[index[ended]] = info["prediction"][ended]
+            evaluation.predictions[index[ended]] = step.info["prediction"][ended]
             if evaluation.probabilities is not None and isinstance(agent, AgentWithProbabilities):
-                probabilities = ask_probabilities(agent, *before, evaluation.probabilities.shape[1])
+                num_classes = evaluation.probabilities.shape[1]
+                probabilities = ask_probabilities(agent, *step.asked, num_classes)
                 evaluation.probabilities[index[ended]] = probabilities[ended]
-        running, starts = running & ~terminated, np.zeros(env.num_envs, bool)
+        running = running & ~step.terminated
+
+
+class Step(NamedTuple):
+    """A step of a batch of episodes.
+
+    Attributes:
+        asked: What the agent was asked with: observations, its state, where an episode began.
+        action: What it did.
+        terminated: Which episodes that ended, bool `(num_envs,)`.
+        info: What the environments say of it.
+    """
+
+    asked: tuple[Observation, Any, NDArray[np.bool_]]
+    action: Any
+    terminated: NDArray[np.bool_]
+    info: dict[str, Any]
+
+
+def play_steps(
+    agent: Agent, env: VectorEnv[Any, Any, Any], observation: Observation, *, deterministic: bool
+) -> Iterator[Step]:
+    """Yields the steps until every environment has ended an episode.
+
+    Args:
+        agent: Who plays.
+        env: The environments, reset.
+        observation: What `reset` returned.
+        deterministic: Whether to sample nothing.
+
+    Raises:
+        ValueError: The agent is none, or an action is not allowed.
+    """
+    state, starts = None, np.ones(env.num_envs, bool)
+    running = np.ones(env.num_envs, bool)
+    while running.any():
+        asked = (observation, state, starts)
+        action, state = ask(agent, *asked, deterministic=deterministic)
+        observation, _, terminated, _, info = env.step(action)
+        yield Step(asked, action, terminated, info)
+        running = running & ~terminated
+        starts = np.zeros(env.num_envs, bool)
 
 
 def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str, Any]:
@@ -319,7 +359,7 @@ def _require_visitable(env: object) -> None:
         raise ValueError(f"autoreset_mode={env.autoreset_mode.value!r} is not 'NextStep'")
 
 
-def _require_spaces(agent: Agent, env: GlimpseVectorEnv) -> None:
+def require_spaces(agent: Agent, env: VectorEnv[Any, Any, Any]) -> None:
     """Raises a ValueError where an agent tells what it was made for, and it is something else."""
     require_env = getattr(agent, "require_env", None)  # as Reinforce has it
     if require_env is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -20,6 +22,20 @@ from ram_env import GlimpseVectorEnv, load_dataset
 
 # Seconds that a training waits for another in its folder: a worker may outlive its driver a little.
 PATIENCE = 10.0
+
+
+@contextmanager
+def sole_writer(run: RunFolder) -> Iterator[None]:
+    """Holds a run's folder; of processes that train together, the first does so for all.
+
+    Raises:
+        ValueError: Another command works there.
+    """
+    if not Share.of_this_process().is_first:
+        yield
+        return
+    with sole_driver(run.path, PATIENCE):
+        yield
 
 
 class Progress(Protocol):
@@ -67,13 +83,12 @@ class EpochTrainer(ABC):
         timesteps_per_epoch: int,
     ) -> None:
         self.run = run
+        self.config = config
         self.agent = agent
         self.epochs = epochs
         self.episodes_per_epoch = episodes_per_epoch
         self.timesteps_per_epoch = timesteps_per_epoch
         self.stop_signal: signal.Signals | None = None
-        if not run.latest.exists() and Share.of_this_process().is_first:
-            run.note_beginning(config)
         try:
             rows = run.read_metrics()
         except ValueError as error:
@@ -131,13 +146,12 @@ class EpochTrainer(ABC):
         if not Share.of_this_process().is_first:
             self._learn(progress)
             return
-        with (
-            sole_driver(self.run.path, PATIENCE),
-            SummaryWriter(
-                str(self.run.tensorboard), purge_step=self.epochs_learned + 1
-            ) as self._board,
-        ):
-            self._learn(progress)
+        with sole_writer(self.run):
+            if not self.run.latest.exists():
+                self.run.note_beginning(self.config)
+            logs, next_epoch = str(self.run.tensorboard), self.epochs_learned + 1
+            with SummaryWriter(logs, purge_step=next_epoch) as self._board:
+                self._learn(progress)
 
     def _learn(self, progress: Progress) -> None:
         self._epoch_began = time.perf_counter()
@@ -220,14 +234,15 @@ class Trainer(EpochTrainer):
 
         Raises:
             DamagedCheckpointError: The training state, or the metrics beside it, are not whole.
-            ValueError: The configuration is damaged, or another than the run was begun with, or
-                the run cannot be gone on with here.
+            ValueError: Another command works there; or the configuration is damaged, or another
+                than the run was begun with, or the run cannot be gone on with here.
         """
-        config = run.read_config()
-        if not run.latest.exists():  # stopped within the first epoch
-            return cls.start(run, config)
-        run.require_unchanged(config)
-        return cls(run, config, cls.read_training_state(run.latest, config))
+        with sole_writer(run):  # whoever was at work there has written all that it will
+            config = run.read_config()
+            if not run.latest.exists():  # stopped within the first epoch
+                return cls.start(run, config)
+            run.require_unchanged(config)
+            return cls(run, config, cls.read_training_state(run.latest, config))
 
     def validate(self) -> dict[str, float]:
         """See `EpochTrainer.validate`."""

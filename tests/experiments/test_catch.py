@@ -12,6 +12,7 @@ from gymnasium import spaces
 from PIL import Image
 
 from agents.gaze import WithGaze, center_gaze
+from agents.reinforce import Reinforce
 from experiments import catch
 from experiments.catch import TEST_SEEDS, VAL_SEEDS, CatchConfig, main, make_envs, play
 from experiments.config import TaskConfig
@@ -130,6 +131,13 @@ def test_a_player_has_the_action_format_of_its_action_space() -> None:
         play(IdlerOnAGrid(5, 5, 10), [0])
     with pytest.raises(ValueError, match=r"action holds 4; allowed: 0\.\.3 x 0\.\.3 x 0\.\.2"):
         play(IdlerOnAGrid(4, 4, 3), [0])
+
+
+def test_a_player_made_for_another_screen_is_refused() -> None:
+    wider = make_envs(1, screen_size=30)
+    agent = Reinforce(wider, core="map", hidden_size=8, loss="reinforce")
+    with pytest.raises(ValueError, match=r"image_size=\(24, 24\).*the agent's map is of .*30, 30"):
+        play(agent, [0])
 
 
 def test_at_least_one_episode_is_played() -> None:

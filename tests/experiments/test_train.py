@@ -230,6 +230,21 @@ def test_nobody_else_trains_in_the_folder_meanwhile(
     assert rows_in(run / "metrics.csv") == 4
 
 
+def test_who_is_refused_changes_nothing(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    (run / "checkpoints" / "latest.safetensors").unlink()  # as in its first epoch
+    begun_with = run / "checkpoints" / "begun_with.json"
+    before = begun_with.read_bytes()
+    change(run, "agent.learning_rate", 0.5)
+    monkeypatch.setattr("experiments.trainer.PATIENCE", 0.2)
+    with sole_driver(run), pytest.raises(ValueError, match="another command is at work there"):
+        main(["--resume", str(run)])
+    assert begun_with.read_bytes() == before
+
+
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_it_with_a_checkpoint(
     finished_run: Path,
