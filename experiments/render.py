@@ -87,7 +87,8 @@ def draw_episodes(path: Path, agent: Agent, config: TrainConfig) -> None:
     num_episodes = min(NUM_ANIMATED, len(load_dataset(task.dataset, "test")))
     write_episodes(
         path,
-        (play_frames(env, agent, index) for index in range(num_episodes)),
+        # Seeded as `evaluate` does, so that those that start anywhere do so where they were tested.
+        (play_frames(env, agent, index, seed=index) for index in range(num_episodes)),
         seconds=SECONDS_PER_GLIMPSE,
         seconds_at_the_end=SECONDS_AT_THE_END,
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,14 @@ from experiments.config import TaskConfig, TrainConfig
 from experiments.evaluate import Tested as Played
 from experiments.evaluate import evaluate, evaluation_env
 from experiments.pictures import draw_glimpses, draw_patches
-from experiments.render import draw_first_images, draw_run, gaze_centres, main, play_frames
+from experiments.render import (
+    draw_episodes,
+    draw_first_images,
+    draw_run,
+    gaze_centres,
+    main,
+    play_frames,
+)
 from experiments.run_folder import RunFolder
 from ram_env import GlimpseVectorEnv
 from ram_env.env import TaskEnv
@@ -42,6 +50,23 @@ class Corners:
         gaze = RasterGaze(np.array([[-1, -1], [1, 1]]))
         location = gaze(np.full(num_envs, taken))
         return {"location": location, "label": np.zeros(num_envs, np.int64)}, taken
+
+
+def test_the_animation_begins_where_the_tested_episodes_do(
+    tmp_path: Path, task: TaskConfig
+) -> None:
+    task = dataclasses.replace(task, start="random")
+    begins = []
+
+    class Watcher(Corners):
+        def predict(self, observation: Any, state: Any, episode_start: Any, **_: Any) -> Any:
+            begins.extend(observation["location"][episode_start])
+            return super().predict(observation, state)
+
+    tested = evaluate(Corners(), evaluation_env(task, "test")).locations[:, 0]
+    draw_episodes(tmp_path / "episode.gif", Watcher(), TrainConfig(task=task))
+    assert len(begins) == 3
+    np.testing.assert_array_equal(begins, tested[:3])
 
 
 class AnswerAtOnce:
