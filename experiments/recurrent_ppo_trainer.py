@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
@@ -16,7 +19,8 @@ from agents.seeds import learning_seeds
 from experiments.config import TrainConfig
 from experiments.trainer import Progress, Trainer, training_env
 
-# What SB3 calls the means of an update, and what they are called here.
+# What SB3 logs of an update, means over its minibatches (of the loss, the last one's), and what
+# that is called here.
 METRICS = {
     "train/loss": "train_loss",
     "train/policy_gradient_loss": "train_policy_gradient_loss",
@@ -74,6 +78,24 @@ class RecurrentPPOTrainer(Trainer):
             ) from error
 
 
+class _Returns:
+    """Counts episodes, and adds up their rewards."""
+
+    def __init__(self) -> None:
+        self.episodes = 0
+        self._rewards = 0.0
+
+    def add(self, dones: NDArray[np.bool_], rewards: NDArray[np.floating[Any]]) -> None:
+        """Adds a step of every environment."""
+        self.episodes += int(dones.sum())
+        self._rewards += float(rewards.sum())
+
+    @property
+    def mean(self) -> float:
+        """The mean return of an episode; 0 before the first has ended."""
+        return self._rewards / max(1, self.episodes)
+
+
 class _Epochs(BaseCallback):
     """Tells of every update, finishes the epochs, and stops when the trainer is to stop."""
 
@@ -81,46 +103,50 @@ class _Epochs(BaseCallback):
         super().__init__()
         self._trainer = trainer
         self._progress = progress
-        self._episodes = 0
-        self._rewards = 0.0
+        self._epoch = _Returns()
+        self._rollout = _Returns()
+        self._is_updating = False  # SB3 learns from a whole rollout
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._updates = 0
 
     def _on_step(self) -> bool:
-        self._episodes += int(self.locals["dones"].sum())
-        self._rewards += float(self.locals["rewards"].sum())
+        for returns in (self._epoch, self._rollout):
+            returns.add(self.locals["dones"], self.locals["rewards"])
         return self._trainer.stop_signal is None
+
+    def _on_rollout_end(self) -> None:
+        self._is_updating = True
 
     def _on_rollout_start(self) -> None:
         self._after_update()
+        self._rollout = _Returns()
 
     def _on_training_end(self) -> None:
-        if self._trainer.stop_signal is None:
-            self._after_update()
+        self._after_update()
 
     def _after_update(self) -> None:
         """Takes note of the update that SB3 has just made, if it has made one."""
-        values = self.logger.name_to_value
-        if "train/loss" not in values:
+        if not self._is_updating:
             return
+        self._is_updating = False
+        values = self.logger.name_to_value
         self._updates += 1
         for name in METRICS:
             self._sums[name] += float(values[name])
-        self._progress.on_update(values["train/loss"], self._rewards / max(1, self._episodes))
+        self._progress.on_update(values["train/loss"], self._rollout.mean)
         trainer = self._trainer
         if trainer.epochs_learned > (trainer.rows[-1]["epoch"] if trainer.rows else 0):
-            trainer.finish_epoch(self._epoch(), self._progress)
+            trainer.finish_epoch(self._metrics_of_epoch(), self._progress)
 
-    def _epoch(self) -> dict[str, float]:
+    def _metrics_of_epoch(self) -> dict[str, float]:
         """Returns the metrics since the last epoch, and begins to count anew."""
-        reward = self._rewards / max(1, self._episodes)
         means = {METRICS[name]: total / self._updates for name, total in self._sums.items()}
         learned = {
-            "episodes": self._episodes,
-            "train_reward": reward,
-            "train_accuracy": reward,  # of sampled actions: 1 for the right class
+            "episodes": self._epoch.episodes,
+            "train_reward": self._epoch.mean,
+            "train_accuracy": self._epoch.mean,  # of sampled actions: 1 for the right class
             **means,
         }
-        self._episodes, self._rewards, self._updates = 0, 0.0, 0
+        self._epoch, self._updates = _Returns(), 0
         self._sums.clear()
         return learned

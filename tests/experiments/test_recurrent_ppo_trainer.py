@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 import signal
@@ -15,6 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from experiments.config import TrainConfig
 from experiments.evaluate import main as evaluate_main
+from experiments.recurrent_ppo_trainer import RecurrentPPOTrainer
+from experiments.run_folder import RunFolder
 from experiments.train import main
 
 NUM_ENVS, NUM_GLIMPSES, N_STEPS = 25, 3, 6
@@ -54,6 +57,60 @@ def finished_run(ppo_options: list[str], tmp_path_factory: pytest.TempPathFactor
 def test_learning_that_diverges_says_what_to_do(ppo_options: list[str], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"diverged at timestep \d+: .*lower learning_rate"):
         main([*ppo_options, "--learning-rate", "1e30", "--run-dir", str(tmp_path / "run")])
+
+
+class Noting:
+    """Notes the mean returns that it is told of."""
+
+    def __init__(self) -> None:
+        self.returns: list[float] = []
+
+    def on_update(self, loss: float, reward: float) -> None:
+        self.returns.append(reward)
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        pass
+
+
+@pytest.fixture
+def trainer(finished_run: Path, tmp_path: Path) -> RecurrentPPOTrainer:
+    config = dataclasses.replace(RunFolder.open(finished_run).read_config(), epochs=1)
+    run = RunFolder.create(tmp_path / "run", name="run", config=config)
+    return RecurrentPPOTrainer.start(run, config)
+
+
+def test_each_update_is_told_of_with_the_returns_it_learned_from(
+    trainer: RecurrentPPOTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress, rewards = Noting(), []
+    learn_from_rollout = RecurrentPPO.train
+
+    def train(agent: RecurrentPPO) -> None:
+        rewards.append(float(agent.rollout_buffer.rewards.sum()))
+        learn_from_rollout(agent)
+
+    monkeypatch.setattr(RecurrentPPO, "train", train)
+    trainer.train(progress)
+    assert len(progress.returns) == len(rewards) == 900 // (NUM_ENVS * N_STEPS)
+    for mean, total in zip(progress.returns, rewards, strict=True):
+        episodes = total / mean
+        assert episodes == pytest.approx(round(episodes))
+        assert NUM_ENVS <= round(episodes) <= NUM_ENVS * N_STEPS
+
+
+def test_an_epoch_that_is_whole_when_the_signal_comes_is_kept(
+    trainer: RecurrentPPOTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_from_rollout = RecurrentPPO.train
+
+    def train(agent: RecurrentPPO) -> None:
+        learn_from_rollout(agent)
+        if trainer.is_finished:
+            trainer.stop_signal = signal.SIGTERM
+
+    monkeypatch.setattr(RecurrentPPO, "train", train)
+    trainer.train(Noting())
+    assert [row["epoch"] for row in trainer.rows] == [1]
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
