@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         importlib.import_module(f"experiments.{verb}").main(rest)
         sys.stdout.flush()
     except ModuleNotFoundError as error:
-        extra = 'what it needs is not installed; pip install ".[agents]" brings it'
+        extra = (
+            'what it needs is not installed; pip install "recurrent-attention[agents]" brings it'
+        )
         sys.exit(_complain(f"{error}: {extra}"))
     except ValueError as error:
         sys.exit(_complain(str(error)))

@@ -92,7 +92,14 @@ class Workers:
             return self.threads
         if self.workers is None or self.cluster is not None:
             return 1
-        return max(1, (os.cpu_count() or 1) // self.workers)
+        return max(1, _usable_cores() // self.workers)
+
+
+def _usable_cores() -> int:
+    """Returns how many cores this process may use, where the system tells; otherwise all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _Stopped(BaseException):

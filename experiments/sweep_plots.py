@@ -49,8 +49,8 @@ def plot_parallel(
     """Draws a line for each trial through its hyperparameters to its validation error, as PNG.
 
     Args:
-        points: For each hyperparameter its value in every trial.
-        accuracies: The validation accuracy of every trial.
+        points: For each hyperparameter its value in every trial, the best trial first.
+        accuracies: The validation accuracy of every trial, in the same order.
         path: The file to make or to replace.
     """
     errors = errors_to_draw(accuracies)
@@ -62,10 +62,9 @@ def plot_parallel(
     columns = [_Column.of(values) for values in points.values()]
     columns.append(_Column.of(errors.tolist()))
     heights = np.stack([column.heights for column in columns], axis=1)
-    worst_first = np.argsort(-errors, kind="stable")
     colours = _colours(errors)
-    for trial in worst_first:
-        is_best = trial == worst_first[-1]
+    for trial in reversed(range(len(errors))):  # the best one over the others
+        is_best = trial == 0
         axes.plot(
             heights[trial],
             color=colours[trial],

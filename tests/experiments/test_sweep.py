@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -22,6 +23,7 @@ from experiments.presets import find_preset
 from experiments.run_folder import sole_driver, write_json
 from experiments.space import read_space
 from experiments.sweep import Sweep, SweepCommand, Trial, main, run_trial
+from experiments.sweep_plots import plot_parallel
 from experiments.sweep_results import Result, TrialState, as_markdown
 
 SPACE = """
@@ -128,6 +130,20 @@ def test_charts_are_drawn(finished: tuple[Path, Path]) -> None:
         width, height = Image.open(finished[1] / name).size
         assert width > 1000
         assert height > 150
+
+
+def test_the_best_trial_is_drawn_over_the_others_though_one_that_failed_was_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(
+        "experiments.sweep_plots.save_figure", lambda figure, _path: figures.append(figure)
+    )
+    plot_parallel({"agent.hidden_size": [64, 16, 32]}, [0.9, 0.8, 0.95], tmp_path / "parallel.png")
+    lines = figures[0].axes[0].lines[:3]
+    widths = [line.get_linewidth() for line in lines]
+    assert widths[2] > widths[0] == widths[1]
+    assert lines[2].get_ydata()[0] == 1  # 64, the largest of the sizes
 
 
 def test_importances_are_drawn_where_trials_are_enough_to_tell_them(
@@ -567,7 +583,7 @@ def test_the_table_has_the_best_first_and_the_failed_last(preset: Path, tmp_path
 def test_jobs_share_the_cores_unless_they_are_told_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 12)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)), raising=False)
     assert Workers(workers=4).threads_of_a_job == 3
     assert Workers(workers=99).threads_of_a_job == 1
     assert Workers(workers=4, threads=2).threads_of_a_job == 2
