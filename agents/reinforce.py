@@ -85,7 +85,7 @@ class Reinforce:
     (`loss="reinforce"`) does without; it uses the public Gymnasium API only. Actions may have a
     `move` in place of the `label`: it counts at every step, and needs `loss="reinforce"`. Every
     rollout begins by resetting the environments, so `autoreset_mode="Disabled"` suits best;
-    `"SameStep"` has begun other episodes by then, which nobody learns from. For `core="map"`, the
+    with `"SameStep"`, the episodes that it has begun by then are thrown away. For `core="map"`, the
     environment has a `task` that tells how glimpses lie in an image, as `ram_env`'s have.
 
     Where several processes have joined (`agents.processes`), they learn together: each in
@@ -93,7 +93,8 @@ class Reinforce:
 
     Args:
         env: The environments to learn in, all their sub-environments at once.
-        **hyperparameters: Fields of `ReinforceHyperparameters`.
+        **hyperparameters: Fields of `ReinforceHyperparameters`; `agents/hyperparameters.py` and
+            `ram train --help` describe them.
 
     Raises:
         ValueError: The environment or a hyperparameter is not of the kind above.
@@ -149,9 +150,11 @@ class Reinforce:
                 spaces_.glimpse_shape, spaces_.num_classes, hyperparameters, geometry
             )
         self.network.to(self.device)
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=partial(average_weights, decay=hyperparameters.averaging)
-        )
+        self._average: AveragedModel | None = None
+        if decay := hyperparameters.averaging:
+            self._average = AveragedModel(
+                self.network, multi_avg_fn=partial(average_weights, decay=decay)
+            )
         self.location_std = hyperparameters.location_std
         self.optimiser = make_optimiser(
             self.network,
@@ -192,7 +195,7 @@ class Reinforce:
                 are not of the kind described above, a number of timesteps is not above 0, or
                 learning has diverged.
         """
-        num_envs = self._require_env().num_envs
+        num_envs = self._own_env().num_envs
         require_positive("total_timesteps", total_timesteps)
         if schedule_timesteps is not None:
             require_positive("schedule_timesteps", schedule_timesteps)
@@ -239,7 +242,7 @@ class Reinforce:
         Raises:
             ValueError: No environment, or its episodes are not of the kind described above.
         """
-        env = self._require_env()
+        env = self._own_env()
         observation, _ = env.reset(seed=seed)
         state = self.network.initial_state(env.num_envs, self.device)
         hiddens, counts, looked_at, samples, choices = [], [], [], [], []
@@ -368,8 +371,8 @@ class Reinforce:
             location=learning_rate * self.hyperparameters.location_learning_rate,
         )
         self.optimiser.step()
-        if self.hyperparameters.averaging:
-            self.average.update_parameters(self.network)
+        if self._average is not None:
+            self._average.update_parameters(self.network)
         return UpdateMetrics(*metrics)
 
     # --- acting -------------------------------------------------------------------------------
@@ -377,9 +380,9 @@ class Reinforce:
     @property
     def acting_network(self) -> RecurrentAttention:
         """The network that acts outside of learning: the average of the weights, if there is."""
-        if not self.hyperparameters.averaging:
+        if self._average is None:
             return self.network
-        return cast(RecurrentAttention, self.average.module)
+        return cast(RecurrentAttention, self._average.module)
 
     @torch.no_grad()
     def predict(
@@ -538,7 +541,7 @@ class Reinforce:
             averages = {
                 name: tensors.get(f"{AVERAGE}module.{name}", weights[name]) for name in weights
             }
-            agent.average.module.load_state_dict(averages)
+            agent.acting_network.load_state_dict(averages)
         except torch.OutOfMemoryError:  # which is a RuntimeError, and no fault of the file's
             raise
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
@@ -578,8 +581,10 @@ class Reinforce:
             if value is not None
         }
         average = {}
-        if self.hyperparameters.averaging:
-            average = {f"{AVERAGE}{key}": value for key, value in self.average.state_dict().items()}
+        if self._average is not None:
+            average = {
+                f"{AVERAGE}{key}": tensor for key, tensor in self._average.state_dict().items()
+            }
         tensors = {**self.network.state_dict(), **optimiser_state}
         training = {
             "num_timesteps": self.num_timesteps,
@@ -618,9 +623,9 @@ class Reinforce:
             agent._timesteps_ever = document.get("timesteps_ever", agent.num_timesteps)
             agent.location_std = document["location_std"]
             agent._dtype = find_precision(document["precision"], agent.device)
-            if agent.hyperparameters.averaging:
-                agent.average.load_state_dict(
-                    {name: tensors[f"{AVERAGE}{name}"] for name in agent.average.state_dict()}
+            if agent._average is not None:
+                agent._average.load_state_dict(
+                    {name: tensors[f"{AVERAGE}{name}"] for name in agent._average.state_dict()}
                 )
         except KeyError as error:
             raise DamagedCheckpointError(
@@ -660,7 +665,7 @@ class Reinforce:
                 "no longer numbers; give a lower learning_rate"
             )
 
-    def _require_env(self) -> VectorEnv[Any, Any, Any]:
+    def _own_env(self) -> VectorEnv[Any, Any, Any]:
         if self.env is None:
             raise ValueError("no environment to learn in: load the agent with one, or call set_env")
         return self.env
