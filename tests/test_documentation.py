@@ -37,3 +37,10 @@ def test_what_the_readme_shows_of_python_runs(
     assert re.fullmatch(r"said \d, is \d: reward [01]\.0", said)
     assert 0.05 < float(accuracy) < 0.5
     assert (tmp_path / "agent.safetensors").is_file()
+
+
+def test_the_agent_in_plugging_in_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs" / "plugging_in.md").read_text(encoding="utf-8")
+    snippet = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    exec(snippet.replace("range(200)", "range(20)"), {})
+    assert 0.6 < float(capsys.readouterr().out) < 0.8
