@@ -135,6 +135,8 @@ class ReinforceHyperparameters:
         _take_numpy_out(self)
         _require(self, _REINFORCE_RULES)
         object.__setattr__(self, "raster", tuple((float(x), float(y)) for x, y in self.raster))
+        if self.core == "map" and self.hidden_size == 1:
+            raise ValueError("hidden_size=1: core='map' normalises its units, so give at least 2")
         if self.loss == "reinforce":
             needed = {"location_return": "reward", "baseline": "uninformed"}
             found = {name: getattr(self, name) for name in needed}

@@ -83,6 +83,12 @@ def test_the_reward_alone_has_no_likelihoods_of_true_classes(name: str, value: s
     assert str(raised.value).endswith(advice)
 
 
+def test_a_map_whose_one_unit_would_be_normalised_to_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^hidden_size=1: core='map' .*give at least 2"):
+        ReinforceHyperparameters(core="map", hidden_size=1)
+    assert ReinforceHyperparameters(hidden_size=1).hidden_size == 1
+
+
 def test_whole_numbers_are_places_too() -> None:
     raster = ReinforceHyperparameters(raster=((0, 0), (1, -1))).raster
     assert [type(number) for place in raster for number in place] == [float] * 4
