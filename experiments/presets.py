@@ -127,6 +127,12 @@ PRESETS: dict[str, TrainConfig] = {
         ),
         epochs=160,
     ),
+    # The paper's own agent (its section 3), for any of the tasks by --env; Adam is ours.
+    "mnih-2014": TrainConfig(
+        task=TaskConfig(env="ram_env/MNIST-v0"),
+        agent=ReinforceHyperparameters(supervise="last", schedule="linear"),
+        epochs=200,
+    ),
 }
 # What a fixed gaze looks along where that is not where the learned one begins: digits that may be
 # anywhere want a wider net.

@@ -124,8 +124,8 @@ class TrainCommand(TrainConfig):
 
     preset: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = DEFAULT_PRESET
     """Where the defaults of all other options come from: fglab, paper-28, paper-translated,
-    paper-cluttered, paper-cluttered-100, or a file such as the best.json of ram sweep. With --env
-    alone, it is the preset of that environment."""
+    paper-cluttered, paper-cluttered-100, mnih-2014, or a file such as the best.json of ram sweep.
+    With --env alone, it is the preset of that environment."""
     algorithm: Annotated[
         tyro.extras.literal_type_from_choices(list(ALGORITHMS)),  # type: ignore[valid-type]
         tyro.conf.arg(name="agent"),
