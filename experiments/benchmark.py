@@ -283,6 +283,12 @@ class Benchmark:
             error_rate = 1 - result["accuracy"]
             seconds = f"{result['seconds']:.0f} s"
             print(f"{self._name(job)}: {error_rate:.2%} error, {seconds}", file=sys.stderr)
+        else:  # a worker has imported another file than this process had
+            print(
+                f"{self._name(job)}: its agent's file has changed meanwhile; the same command "
+                "tests it again",
+                file=sys.stderr,
+            )
 
     def _name(self, cell: Cell) -> str:
         number = self.cells.index(cell) + 1

@@ -22,6 +22,7 @@ from experiments.config import TaskConfig, TrainConfig
 from experiments.contenders import Cell, action_options, find_contender
 from experiments.evaluate import evaluation_task
 from experiments.presets import FIXED_RASTERS, PRESETS
+from experiments.run_folder import read_json, write_json
 from ram_env import GlimpseVectorEnv
 
 NAME = "tests_benchmark_agents"
@@ -244,6 +245,17 @@ def test_an_agent_that_is_edited_while_it_learns_is_run_again(
         # Both seeds were of the code that was imported, though its file was another by the second.
         assert table(tmp_path / "benchmark")[0]["seeds"] == "2"
         assert len(agents["made"]) == 2 * calls
+
+
+def test_a_cell_of_a_worker_that_had_another_file_is_told_of(
+    tmp_path: Path, agents: dict[str, list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, f"{NAME}:first_class")
+    (path,) = tmp_path.rglob("result.json")
+    write_json(path, {**read_json(path), "code": "another file's"})
+    cell = Cell(agent=f"{NAME}:first_class", task="tiny", seed=0, epochs=1)
+    Benchmark(tmp_path, [cell]).on_end(cell, None)
+    assert "its agent's file has changed meanwhile" in capsys.readouterr().err
 
 
 def test_the_house_s_ppo_is_refused_at_once_where_sb3_is_not_installed(
