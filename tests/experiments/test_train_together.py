@@ -61,7 +61,9 @@ def test_the_run_folder_is_that_of_one_process(options: list[str], tmp_path: Pat
 
 def test_stopped_in_two_processes_it_goes_on_in_one(options: list[str], tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    options = [*options, "--epochs", "40"]
+    # By a map, two processes and one are alike to 1e-7 for 13 epochs; then a glimpse of one falls a
+    # pixel beside the other's, as they add up gradients in another order.
+    options = [*options, "--epochs", "40", "--core", "rnn"]
     main([*options, "--run-dir", str(whole)])
     process = start(*options, "--run-dir", str(stopped))
     deadline = time.monotonic() + PATIENCE
@@ -72,15 +74,9 @@ def test_stopped_in_two_processes_it_goes_on_in_one(options: list[str], tmp_path
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE)
     assert f"ram train --resume {stopped}" in err
-    learned = len(metrics(stopped))
-    assert 1 <= learned < 40
+    assert 1 <= len(metrics(stopped)) < 40
     main(["--resume", str(stopped)])
-    assert len(metrics(stopped)) == 40
-    # Two processes round otherwise than one, and in time a glimpse falls a pixel beside the other.
-    compared = slice(learned + 3)
-    np.testing.assert_allclose(
-        metrics(stopped)[compared], metrics(whole)[compared], rtol=1e-2, atol=1e-2
-    )
+    np.testing.assert_allclose(metrics(stopped), metrics(whole), rtol=1e-2, atol=1e-2)
 
 
 def test_what_cannot_be_shared_out_is_refused(options: list[str], tmp_path: Path) -> None:
