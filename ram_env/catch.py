@@ -11,13 +11,13 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from ram_env.action_formats import ActionFormat, Decision, DictActions, MultiDiscreteActions
-from ram_env.env import TaskEnv
+from ram_env.env import ENV_OPTIONS, TaskEnv
 from ram_env.episodes import Episodes, Info, Outcome, Rows
 from ram_env.rendering import Verdict
 from ram_env.sensor import MAX_PIXEL
 from ram_env.task import Task
-from ram_env.validation import require_choice, require_integer
-from ram_env.vector_env import TaskVectorEnv
+from ram_env.validation import require_choice, settle_integers
+from ram_env.vector_env import VECTOR_OPTIONS, TaskVectorEnv
 
 MOVES = ("left", "stay", "right")
 PADDLE_WIDTH = 2
@@ -54,8 +54,8 @@ class CatchTask(Task):
     grid_size: int = 12
 
     def __post_init__(self) -> None:
-        require_integer("screen_size", self.screen_size, at_least=MIN_SCREEN)
-        require_integer("grid_size", self.grid_size, at_least=1)
+        settle_integers(self, "screen_size", at_least=MIN_SCREEN)
+        settle_integers(self, "grid_size", at_least=1)
         require_choice("action_format", self.action_format, ("dict", "multi_discrete"))
         self._require_sensible_glimpse()
 
@@ -248,7 +248,7 @@ class CatchEnv(TaskEnv):
     """
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
-        self.task = CatchTask.from_options(options)
+        self.task = CatchTask.from_options(options, beside=ENV_OPTIONS)
         super().__init__(CatchEpisodes(self.task, num_envs=1), render_mode)
 
 
@@ -276,5 +276,5 @@ class CatchVectorEnv(TaskVectorEnv):
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
-        self.task = CatchTask.from_options(options)
+        self.task = CatchTask.from_options(options, beside=VECTOR_OPTIONS)
         super().__init__(CatchEpisodes(self.task, num_envs), autoreset_mode, render_mode)

@@ -62,6 +62,8 @@ _IDX_UNSIGNED_BYTE = 0x08
 # What np.load raises, depending on which byte of an archive is wrong.
 _DAMAGED_NPZ = (ValueError, EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
+_MOST_CLASSES = 2**20  # an answer is one of a list, and has a probability each
+
 _ALLOWED_PIXELS = "allowed are uint8, floats within [0, 1], and booleans"
 _ALLOWED_SOURCES = (
     "allowed are 'mnist', the path of an existing folder of IDX files or of an existing .npz file, "
@@ -111,6 +113,18 @@ class Dataset:
     def __reduce__(self) -> tuple[type[Dataset], tuple[Any, ...]]:
         """Pickled and copied through the constructor: NumPy's pickles forget to be read-only."""
         return Dataset, (self.images, self.labels, self.num_classes)
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Dataset:
+        """Returns the data set itself, which never changes."""
+        return self
+
+    def _part(self, items: slice) -> Dataset:
+        """Returns some of the items, as views; what holds of all of them is not checked again."""
+        part = object.__new__(Dataset)
+        object.__setattr__(part, "images", self.images[items])
+        object.__setattr__(part, "labels", self.labels[items])
+        object.__setattr__(part, "num_classes", self.num_classes)
+        return part
 
     def __len__(self) -> int:
         """Returns the number of items."""
@@ -251,6 +265,11 @@ def _as_int64(labels: NDArray[Any]) -> NDArray[np.int64]:
             f"labels must have shape (num_items,), found {labels.shape}; give one integer for each "
             "image, of a column labels.ravel()"
         )
+    if labels.size and labels.max() >= _MOST_CLASSES:
+        raise ValueError(
+            f"labels up to {labels.max()} would be of as many classes; allowed are labels below "
+            f"{_MOST_CLASSES}: of ids give np.unique(labels, return_inverse=True)[1]"
+        )
     return labels.astype(np.int64, copy=False)
 
 
@@ -366,7 +385,7 @@ def _cut(training: Dataset, test: Dataset, split: str) -> Dataset:
         "val": (training, slice(num_train, None)),
         "test": (test, slice(None)),
     }[split]
-    return Dataset(full.images[items], full.labels[items], full.num_classes)
+    return full._part(items)
 
 
 def _num_val(training: Dataset) -> int:

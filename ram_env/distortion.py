@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ram_env.validation import require_integer, require_number
+from ram_env.validation import require_number, settle_integers
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -50,8 +50,10 @@ class Distortion:
 
     def __post_init__(self) -> None:
         for name in ("rotation", "scale", "shear", "shift", "bend"):
-            require_number(name, getattr(self, name), at_least=0)
-        require_integer("grid_size", self.grid_size, at_least=2)
+            amount = getattr(self, name)
+            require_number(name, amount, at_least=0)
+            object.__setattr__(self, name, float(amount))
+        settle_integers(self, "grid_size", at_least=2)
 
     @property
     def num_uniforms(self) -> int:

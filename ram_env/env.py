@@ -18,6 +18,7 @@ from ram_env.validation import require_choice, require_probabilities
 
 RENDER_MODES = ("rgb_array", "ansi")
 RENDER_FPS = 2
+ENV_OPTIONS = ("render_mode",)  # besides the task's
 ONLY_ROW = np.array([0])
 
 
@@ -56,7 +57,7 @@ class TaskEnv(gym.Env[Observation, Any]):
             ValueError: An unknown option, or an index that there is not.
         """
         num_items = self._episodes.task.num_items
-        index = requested_index(options, 1, num_items)
+        index = requested_index(options, ONLY_ROW, 1, num_items)
         require_known_options(options, allowed=("index",) if num_items else ())
         super().reset(seed=seed)
         if seed is not None:
@@ -96,7 +97,8 @@ class TaskEnv(gym.Env[Observation, Any]):
     def belief(self) -> NDArray[np.float64]:
         """Probabilities of the choices for `render` to show, of the classes say, `(K,)`.
 
-        They are NaN again after the next glimpse.
+        They are NaN again after the next glimpse. So they are for who calls `render` between steps:
+        Gymnasium's recording wrappers draw within `step`, before anyone can tell them.
         """
         return read_only(self._episodes.belief[0])
 
@@ -162,7 +164,8 @@ class GlimpseEnv(TaskEnv):
 
     ## Rendering
     `render_mode="rgb_array"`: the image with the boxes of all scales and the path so far, the
-    retina, and class probabilities if the caller has put them into `env.unwrapped.belief`.
+    retina, and class probabilities if the caller has put them into `env.unwrapped.belief` before
+    it calls `render` (recording wrappers draw within `step`, before that).
     `"ansi"`: the same as text. For `human` and `rgb_array_list` use Gymnasium's wrappers
     `HumanRendering` (which needs pygame) and `RenderCollection`.
 
@@ -189,5 +192,5 @@ class GlimpseEnv(TaskEnv):
     def __init__(
         self, dataset: DatasetSource = "mnist", *, render_mode: str | None = None, **options: Any
     ) -> None:
-        self.task = GlimpseTask.from_options({"dataset": dataset, **options})
+        self.task = GlimpseTask.from_options({"dataset": dataset, **options}, beside=ENV_OPTIONS)
         super().__init__(ClassificationEpisodes(self.task, num_envs=1), render_mode)

@@ -43,7 +43,8 @@ class Episodes(ABC):
 
     What is here is the gaze: where each episode has looked on an image of its own, and what is seen
     there. A task's own episodes add how that image comes about and what an action does. Rows are
-    independent: what happens in one does not depend on which others are in the batch.
+    independent, but for items dealt out in their order: what happens in one does not depend on
+    which others are in the batch.
 
     Args:
         task: What the agent is asked.

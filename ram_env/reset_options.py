@@ -20,12 +20,13 @@ def require_known_options(options: dict[str, Any] | None, *, allowed: tuple[str,
 
 
 def requested_index(
-    options: dict[str, Any] | None, num_envs: int, num_items: int
+    options: dict[str, Any] | None, rows: NDArray[np.int64], num_envs: int, num_items: int
 ) -> NDArray[np.int64] | None:
-    """Returns the items that `options["index"]` asks for, `(num_envs,)`, or None.
+    """Returns the items that `options["index"]` asks for in the environments `rows`, or None.
 
     Args:
         options: A reset's options; the index is one integer for all, or one for each environment.
+        rows: Which environments are reset; what the index says of others does not count.
         num_envs: How many environments there are.
         num_items: How many items the split has; 0 where a task has no items.
 
@@ -46,12 +47,13 @@ def requested_index(
             f"options['index']={brief(asked)} is not an integer"
             + (f" or {num_envs} of them" if num_envs > 1 else "")
         )
-    outside = (index < 0) | (index >= num_items)
+    items = np.broadcast_to(index, (num_envs,))[rows]
+    outside = (items < 0) | (items >= num_items)
     if outside.any():
         raise ValueError(
-            f"options['index'] holds {index[outside][0]}; the split has items 0..{num_items - 1}"
+            f"options['index'] holds {items[outside][0]}; the split has items 0..{num_items - 1}"
         )
-    return np.broadcast_to(index, (num_envs,)).astype(np.int64)
+    return items.astype(np.int64)
 
 
 def requested_rows(options: dict[str, Any] | None, num_envs: int) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ram_env.distortion import Distortion
-from ram_env.validation import brief, require_choice, require_integer
+from ram_env.validation import brief, require_choice, settle_integers
 
 Images = NDArray[np.uint8]
 Uniforms = NDArray[np.float64]
@@ -114,7 +114,7 @@ class ShiftedScene:
     num_uniforms = 2
 
     def __post_init__(self) -> None:
-        require_integer("max_shift", self.max_shift, at_least=1)
+        settle_integers(self, "max_shift", at_least=1)
 
     def image_shape(self, item_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Returns the item's own shape."""
@@ -146,7 +146,7 @@ class TranslatedScene:
     num_uniforms = 2
 
     def __post_init__(self) -> None:
-        require_integer("size", self.size, at_least=1)
+        settle_integers(self, "size", at_least=1)
 
     def image_shape(self, item_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Returns `(size, size[, channels])`; a ValueError if the item is larger than that."""
@@ -194,8 +194,7 @@ class ClutteredScene:
     uses_others = True
 
     def __post_init__(self) -> None:
-        for name in ("size", "num_pieces", "piece_size"):
-            require_integer(name, getattr(self, name), at_least=1)
+        settle_integers(self, "size", "num_pieces", "piece_size", at_least=1)
 
     @property
     def num_uniforms(self) -> int:

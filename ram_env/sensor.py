@@ -25,11 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ram_env.validation import as_array, brief, require_integer
+from ram_env.validation import as_array, brief, settle_integers
 
 MAX_PIXEL = 255
 # Glimpses are cut as many at a time as keep what is between image and glimpse in the cache.
 CHUNK_PIXELS = 2**20
+# How far beside a tie a point still is one, of the longer side: locations are rounded to float32.
+ROUNDING = 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class GlimpseSensor:
     scale_factor: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("patch_size", "num_scales", "scale_factor"):
-            require_integer(name, getattr(self, name), at_least=1)
+        settle_integers(self, "patch_size", "num_scales", "scale_factor", at_least=1)
 
     @property
     def extents(self) -> list[int]:
@@ -76,10 +77,11 @@ class GlimpseSensor:
         """
         images, locations = as_array(images), as_array(locations)
         canvases = self.pad(images)
-        if locations.shape != (len(images), 2):
+        if locations.shape != (len(images), 2) or locations.dtype.kind not in "fiu":
             raise ValueError(
-                f"locations={brief(locations)} have the shape {locations.shape}; give one (x, y) "
-                f"for each image, of shape ({len(images)}, 2)"
+                f"locations={brief(locations)} have dtype {locations.dtype} and shape "
+                f"{locations.shape}; give one (x, y) in real numbers for each image, of shape "
+                f"({len(images)}, 2)"
             )
         outside = ~(np.abs(locations) <= 1)  # true for NaN, too
         if outside.any():
@@ -133,8 +135,8 @@ class GlimpseSensor:
         batch, channels = len(rows), canvases.shape[3:]
         patches = (self.patch_size, self.patch_size, *channels)
         glimpses = np.empty((batch, self.num_scales, *patches), np.float32)
-        centres = self.centres(self.interior(canvases).shape[1:3], locations)
-        first_pixels = self._first_pixels(centres) + self.extents[-1] // 2
+        image_size = self.interior(canvases).shape[1:3]
+        first_pixels = self._first_pixels(image_size, locations) + self.extents[-1] // 2
         # The coarsest first: it brings the pixels of all others into the cache.
         for scale, extent in reversed(list(enumerate(self.extents))):
             block = self.scale_factor**scale
@@ -181,16 +183,18 @@ class GlimpseSensor:
         Returns:
             int64 `(..., num_scales, 4)`: left, top, right, bottom; right and bottom are not in it.
         """
-        centres = self.centres(image_size, locations)
-        first = self._first_pixels(centres)
+        first = self._first_pixels(image_size, locations)
         return np.concatenate([first, first + np.array(self.extents)[:, None]], axis=-1)
 
-    def _first_pixels(self, centres: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _first_pixels(
+        self, image_size: tuple[int, int], locations: NDArray[np.floating[Any]]
+    ) -> NDArray[np.int64]:
         """Returns the left and the top pixel of every scale's square, `(..., num_scales, 2)`.
 
         An even square is centred on the grid line nearest to the point, an odd one on the pixel
         that holds it: whole numbers before the side comes in, so that all scales round alike.
         """
+        centres = self.centres(image_size, locations) + ROUNDING * max(image_size)
         extents = np.array(self.extents)[:, np.newaxis]
         anchors = np.floor(centres[..., np.newaxis, :] + np.where(extents % 2 == 0, 0.5, 0.0))
         first: NDArray[np.int64] = anchors.astype(np.int64) - extents // 2
@@ -225,8 +229,7 @@ def _sum_blocks(values: NDArray[np.uint8], block: int) -> NDArray[Any]:
     """
     if block == 1:
         return values
-    largest_sum = MAX_PIXEL * block**2
-    dtype = np.uint16 if largest_sum <= np.iinfo(np.uint16).max else np.uint32
+    dtype = np.min_scalar_type(MAX_PIXEL * block**2)
     rows = np.add(values[..., 0::block, :], values[..., 1::block, :], dtype=dtype)
     for offset in range(2, block):
         rows += values[..., offset::block, :]

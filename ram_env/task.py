@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -22,8 +23,8 @@ from ram_env.validation import (
     brief,
     is_place,
     require_choice,
-    require_integer,
     require_positive,
+    settle_integers,
 )
 
 ORDERS = ("random", "sequential")
@@ -77,14 +78,24 @@ class Task(ABC):
         return self.image_shape[0], self.image_shape[1]
 
     @classmethod
-    def from_options(cls, options: dict[str, Any]) -> Self:
-        """Returns the task with these options; a TypeError names one that does not exist."""
+    def from_options(cls, options: dict[str, Any], *, beside: Sequence[str] = ()) -> Self:
+        """Returns the task with these options.
+
+        Args:
+            options: By name.
+            beside: The names of what the caller takes itself, for the error.
+
+        Raises:
+            TypeError: There is no such option.
+            ValueError: A value is not allowed.
+        """
         names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
         unknown = [name for name in options if name not in names]
         if unknown:
             # In Python's words, by which TorchRL's GymEnv knows what not to hand in.
             raise TypeError(
-                f"unexpected keyword argument {unknown[0]!r}; the options are {', '.join(names)}"
+                f"unexpected keyword argument {unknown[0]!r}; the options are "
+                f"{', '.join([*names, *beside])}"
             )
         return cls(**options)
 
@@ -112,7 +123,9 @@ class Task(ABC):
         )
 
     def _require_sensible_glimpse(self) -> None:
+        settle_integers(self, "patch_size", "num_scales", "scale_factor", at_least=1)
         require_positive("location_range", self.location_range, at_most=1)
+        object.__setattr__(self, "location_range", float(self.location_range))
         coarsest = self.sensor.extents[-1]
         longer_side = max(self.image_size)
         if self.patch_size > longer_side:
@@ -137,8 +150,8 @@ class GlimpseTask(Task):
             `(images, labels)`, or a `Dataset`; see `load_dataset`.
         split: `"train"`, `"val"` or `"test"`. The scenes of the last two are fixed per item.
         order: `"random"`: each episode draws its item from the whole split. `"sequential"`: the
-            items in their order, over and over (a vector environment deals them out to its
-            sub-environments in turn).
+            items in their order, over and over (`GlimpseVectorEnv` deals them out to its
+            sub-environments in turn; under Gymnasium's own, each begins with the first).
         scene: How the image is made of an item: `"plain"`, `"translated"`, `"cluttered"`,
             `"cluttered-100"`; for training also `"shifted"`, `"distorted"`, and the paper's as
             `"distorted-translated"` and so on; or a `Scene`.
@@ -175,8 +188,7 @@ class GlimpseTask(Task):
         require_choice("order", self.order, ORDERS)
         self._take_start()
         require_choice("action_format", self.action_format, ACTION_FORMATS)
-        require_integer("num_glimpses", self.num_glimpses, at_least=1)
-        require_integer("grid_size", self.grid_size, at_least=1)
+        settle_integers(self, "num_glimpses", "grid_size", at_least=1)
         self._require_sensible_glimpse()
         if self.scene_maker.uses_others and len(self.clutter_images) < 2:
             raise ValueError(f"scene={self.scene!r} needs at least 2 training images")
@@ -195,6 +207,10 @@ class GlimpseTask(Task):
         """Pickles the options alone: a copy in another process loads the data set itself."""
         options = tuple(getattr(self, field.name) for field in dataclasses.fields(self))
         return type(self), options
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        """Returns the task itself: copies of an environment share what never changes."""
+        return self
 
     @cached_property
     def items(self) -> Dataset:

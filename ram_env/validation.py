@@ -34,6 +34,17 @@ def require_integer(name: str, value: object, *, at_least: int) -> None:
         raise ValueError(f"{name}={value!r} is not an integer of at least {at_least}")
 
 
+def settle_integers(options: object, *names: str, at_least: int) -> None:
+    """Checks fields of a frozen dataclass as `require_integer`, and makes them Python's integers.
+
+    NumPy's small ones wrap around when they are multiplied.
+    """
+    for name in names:
+        value = getattr(options, name)
+        require_integer(name, value, at_least=at_least)
+        object.__setattr__(options, name, int(value))
+
+
 def require_number(name: str, value: object, *, at_least: float) -> None:
     """Raises a ValueError unless `value` is a finite number (no bool) of at least `at_least`."""
     if not _is_number(value) or value < at_least:

@@ -22,8 +22,9 @@ from ram_env.reset_options import (
     require_known_options,
 )
 from ram_env.task import GlimpseTask
-from ram_env.validation import require_choice, require_probabilities
+from ram_env.validation import as_array, require_choice, require_probabilities
 
+VECTOR_OPTIONS = ("num_envs", "autoreset_mode", "render_mode")  # besides the task's
 VectorStep = tuple[
     Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
 ]
@@ -33,8 +34,9 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
     """Many environments of a task, side by side: the Gymnasium part, which all tasks share.
 
     Sub-environment `i`, reset with seed `s`, does exactly what a single environment reset with seed
-    `s` does, given the same actions. Observations, infos and seeds have the form that Gymnasium's
-    `SyncVectorEnv` gives them; every array that `reset` and `step` return is new.
+    `s` does, given the same actions (but for items dealt out in their order). Observations, infos
+    and seeds have the form that Gymnasium's `SyncVectorEnv` gives them; every array that `reset`
+    and `step` return is new.
 
     Autoreset modes (also in `metadata["autoreset_mode"]`):
     - `NEXT_STEP` (default): the step after the end ignores the action and returns the new
@@ -101,10 +103,10 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
             ResetNeeded: A mask leaves out a sub-environment that was never reset.
         """
         num_items = self._episodes.task.num_items
-        index = requested_index(options, self.num_envs, num_items)
+        rows = requested_rows(options, self.num_envs)
+        index = requested_index(options, rows, self.num_envs, num_items)
         allowed = ("index", "reset_mask") if num_items else ("reset_mask",)
         require_known_options(options, allowed=allowed)
-        rows = requested_rows(options, self.num_envs)
         seeds = requested_seeds(seed, self.num_envs)
         self._require_started(np.delete(np.arange(self.num_envs), rows))
         for row in rows:
@@ -112,7 +114,7 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
                 self._generators[row], self._seeds[row] = seeding.np_random(seeds[row])
         if any(seeds[row] is not None for row in rows):
             self._episodes.restart_order()
-        self._start(rows, None if index is None else index[rows])
+        self._start(rows, index)
         return self._observe_all(), self._item_info(rows)
 
     def step(self, actions: Any) -> VectorStep:
@@ -172,14 +174,21 @@ class TaskVectorEnv(VectorEnv[Observation, Any, NDArray[Any]]):
     def belief(self) -> NDArray[np.float64]:
         """Probabilities of the choices for `render` to show, of the classes say, `(num_envs, K)`.
 
-        Assign all rows at once. A row is NaN again after the next glimpse there.
+        Assign all rows at once; one of NaN alone is a row without a belief, as each is again after
+        the next glimpse there.
         """
         return read_only(self._episodes.belief)
 
     @belief.setter
     def belief(self, probabilities: NDArray[np.floating[Any]]) -> None:
         shape = (self.num_envs, self._episodes.task.num_choices)
-        self._episodes.belief[:] = require_probabilities("belief", probabilities, shape)
+        belief = as_array(probabilities)
+        is_none = np.zeros((self.num_envs, 1), bool)
+        if belief.shape == shape and belief.dtype.kind == "f":
+            is_none = np.isnan(belief).all(axis=1, keepdims=True)
+            belief = np.where(is_none, 0.0, belief)
+        checked = require_probabilities("belief", belief, shape)
+        self._episodes.belief[:] = np.where(is_none, np.nan, checked)
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -281,7 +290,7 @@ class GlimpseVectorEnv(TaskVectorEnv):
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
-        self.task = GlimpseTask.from_options({"dataset": dataset, **options})
+        self.task = GlimpseTask.from_options({"dataset": dataset, **options}, beside=VECTOR_OPTIONS)
         super().__init__(ClassificationEpisodes(self.task, num_envs), autoreset_mode, render_mode)
 
 

@@ -41,7 +41,8 @@ class Canvas:
         picture = Image.fromarray(pixels)
         is_larger = right - left >= picture.width
         resample = Image.Resampling.NEAREST if is_larger else Image.Resampling.BOX
-        self._image.paste(picture.resize((right - left, bottom - top), resample), (left, top))
+        size = (max(1, right - left), max(1, bottom - top))  # of a strip a thousand times as long
+        self._image.paste(picture.resize(size, resample), (left, top))
 
     def fill(self, area: Rect, colour: Colour, radius: float = 0.0) -> None:
         """Fills the area, its corners rounded by `radius`."""

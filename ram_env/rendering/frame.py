@@ -50,7 +50,7 @@ from ram_env.rendering.moment import (
     Pixels,
     Verdict,
     as_rgb,
-    check_shapes,
+    check_moment,
     class_verdict,
     extent_text,
     likeliest_classes,
@@ -124,9 +124,10 @@ def render_frame(
         The frame, uint8 `(frame_height, width, 3)`; `frame_height` is even.
 
     Raises:
-        ValueError: `width` is odd or less than 240, or an array has another shape than these.
+        ValueError: `width` is odd or less than 240, or an array another shape or type than
+            these.
     """
-    check_shapes(fixations, boxes, glimpse, belief, num_glimpses=num_glimpses)
+    check_moment(image, fixations, boxes, glimpse, belief, names, num_glimpses=num_glimpses)
     pixels = as_rgb("image", image, IMAGE_AXES)
     layout = lay_out(_check_width(width), pixels.shape[1], pixels.shape[0])
     canvas = Canvas(Rect(0, 0, layout.width, layout.height), BACKGROUND)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ram_env.action_formats import NO_ANSWER
+from ram_env.validation import brief
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Numbers: TypeAlias = NDArray[np.floating[Any]]
@@ -52,17 +53,25 @@ def as_rgb(name: str, pixels: Pixels, axes: Sequence[str]) -> Pixels:
     return np.broadcast_to(with_channels, (*with_channels.shape[:-1], 3))
 
 
-def check_shapes(
+def check_moment(
+    image: Pixels,
     fixations: Numbers,
     boxes: Integers,
     glimpse: NDArray[np.float32],
     belief: Numbers | None,
+    names: Sequence[str] | None,
     *,
     num_glimpses: int,
 ) -> None:
-    """Raises a ValueError unless the arrays have the shapes that `render_frame` documents."""
+    """Raises a ValueError unless the arrays are what `render_frame` documents."""
+    _require_kind("image", image, kind=np.uint8, wanted="uint8, 255 is white")
+    _require_kind("fixations", fixations, kind=np.number, wanted="real numbers")
+    _require_kind("boxes", boxes, kind=np.integer, wanted="integers")
+    _require_kind("glimpse", glimpse, kind=np.floating, wanted="floats in [0, 1], not bytes")
     if fixations.ndim != 2 or fixations.shape[0] < 1 or fixations.shape[1] != 2:
         raise ValueError(f"fixations.shape={fixations.shape} is not (t, 2) with t of at least 1")
+    if not np.isfinite(fixations).all():
+        raise ValueError(f"fixations={brief(fixations)} are not all finite")
     if len(fixations) > num_glimpses:
         raise ValueError(f"num_glimpses={num_glimpses}, and there are {len(fixations)} fixations")
     if glimpse.ndim not in (3, 4) or glimpse.shape[0] < 1:
@@ -71,8 +80,21 @@ def check_shapes(
         )
     if boxes.shape != (glimpse.shape[0], 4):
         raise ValueError(f"boxes.shape={boxes.shape} is not ({glimpse.shape[0]}, 4)")
-    if belief is not None and np.ndim(belief) != 1:
-        raise ValueError(f"belief.shape={np.shape(belief)} is not (num_classes,)")
+    if belief is None:
+        return
+    _require_kind("belief", belief, kind=np.floating, wanted="floats, probabilities")
+    if belief.ndim != 1 or not len(belief):
+        raise ValueError(f"belief.shape={belief.shape} is not (num_classes,)")
+    if names is not None and len(names) != len(belief):
+        raise ValueError(f"{len(names)} names, and a belief in {len(belief)} classes")
+
+
+def _require_kind(name: str, array: object, *, kind: type[Any], wanted: str) -> None:
+    """Raises a ValueError unless it is an array, and of such numbers."""
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name}={brief(array)} is no array; give one of {wanted}")
+    if not np.issubdtype(array.dtype, kind):
+        raise ValueError(f"{name}.dtype={array.dtype}; allowed are {wanted}")
 
 
 def patches_of(glimpse: NDArray[np.float32]) -> list[Pixels]:

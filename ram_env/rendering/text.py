@@ -19,7 +19,7 @@ from ram_env.rendering.moment import (
     Verdict,
     answer_in_words,
     as_rgb,
-    check_shapes,
+    check_moment,
     extent_text,
     likeliest_classes,
     numbers_as_names,
@@ -71,9 +71,9 @@ def render_text(
         Lines of at most 80 characters, without colour codes and without a line break at the end.
 
     Raises:
-        ValueError: An array has another shape than these.
+        ValueError: An array has another shape or type than these.
     """
-    check_shapes(fixations, boxes, glimpse, belief, num_glimpses=num_glimpses)
+    check_moment(image, fixations, boxes, glimpse, belief, names, num_glimpses=num_glimpses)
     stops = fixations if num_glimpses <= MAX_STOPS else fixations[:0]
     said = answer_in_words(label, prediction) if verdict is None else verdict.text
     status = [progress_text(len(fixations), num_glimpses), said]

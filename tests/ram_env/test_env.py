@@ -509,7 +509,7 @@ def test_a_dataset_that_is_none_is_refused(dataset):
 
 @pytest.mark.parametrize("name", ["num_glimpse", "num_envs", "dataset_name"])
 def test_an_option_that_does_not_exist_is_named(tiny, name):
-    with pytest.raises(TypeError, match=f"{name}.*num_glimpses"):
+    with pytest.raises(TypeError, match=f"{name}.*num_glimpses.*, render_mode"):
         make(tiny, **{name: 3})
 
 
@@ -539,6 +539,12 @@ def test_the_classes_of_a_dataset_are_those_of_the_space(tiny):
 
 
 # ------------------------------------------------------------------------------------------- copies
+
+
+def test_a_copy_shares_what_never_changes(tiny):
+    env = make(tiny)
+    assert copy.deepcopy(env).task.items is env.task.items
+    assert copy.deepcopy(env.task.items) is env.task.items
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])

@@ -107,6 +107,32 @@ def test_bad_shapes_are_refused(render):
         render(*moment(), num_glimpses=len(path) - 1)
 
 
+@pytest.mark.parametrize("render", [frame_of, render_text])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"image": np.zeros((28, 28))}, r"image\.dtype=float64; allowed are uint8"),
+        ({"image": [[0]]}, r"image=\[\[0\]\] is no array"),
+        ({"fixations": [(14.0, 14.0)]}, "fixations=.*is no array"),
+        ({"fixations": np.array([[np.nan, 14.0]])}, "fixations=.*not all finite"),
+        ({"glimpse": np.full((1, 8, 8), 255, np.uint8)}, r"glimpse\.dtype=uint8.*\[0, 1\]"),
+        ({"boxes": np.zeros((1, 4))}, r"boxes\.dtype=float64; allowed are integers"),
+        ({"belief": np.zeros(0)}, r"belief\.shape=\(0,\)"),
+        ({"belief": np.array([0.5, 0.5]), "names": ["cat"]}, "1 names, and a belief in 2 classes"),
+    ],
+)
+def test_arrays_of_other_numbers_are_refused(render, changed, message):
+    arrays = dict(zip(["image", "fixations", "boxes", "glimpse"], moment(), strict=True))
+    with pytest.raises(ValueError, match=message):
+        render(**(arrays | changed), num_glimpses=NUM_GLIMPSES)
+
+
+@pytest.mark.parametrize("size", [(1, 4000), (4000, 1)], ids=str)
+def test_an_image_that_is_a_thread_can_be_drawn(size):
+    black, white = (frame_of(*moment(np.full(size, grey, np.uint8))) for grey in (0, 255))
+    assert (black != white).any()
+
+
 # -------------------------------------------------------------------------------------------- image
 
 

@@ -323,6 +323,31 @@ def test_how_many_glimpses_are_cut_at_a_time_does_not_matter(monkeypatch, chunk_
     np.testing.assert_array_equal(sensor(images, locations), at_once)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("side", "count", "patch_size", "step"),
+    [(28, 7, 7, 4), (28, 28, 8, 1), (60, 60, 12, 1), (60, 12, 12, 5), (100, 50, 9, 2)],
+)
+def test_points_evenly_apart_are_seen_evenly_apart(side, count, patch_size, step, dtype):
+    # The middles of a grid's cells, of which many are ties, and none is exact as a location.
+    middles = ((2 * np.arange(count) + 1) / count - 1).astype(dtype)
+    locations = np.stack([middles, middles], axis=-1)
+    boxes = GlimpseSensor(patch_size).boxes((side, side), locations)
+    assert (np.diff(boxes[:, 0, :2], axis=0) == step).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_even_patch_at_the_middle_of_a_pixel_goes_right_and_down(dtype):
+    locations = np.stack([2 * (np.arange(28) + 0.5) / 28 - 1] * 2, axis=-1).astype(dtype)
+    left_and_top = GlimpseSensor(8).boxes((28, 28), locations)[:, 0, :2]
+    assert left_and_top.T.tolist() == [[pixel + 1 - 4 for pixel in range(28)]] * 2
+
+
+def test_the_whitest_of_the_largest_blocks_stays_white():
+    white = np.full((1, 4200, 4200), 255, np.uint8)  # 4.5 thousand million in all
+    assert GlimpseSensor(1, 2, 4200)(white, np.zeros((1, 2)))[0, 1, 0, 0] == 1
+
+
 # ---------------------------------------------------------------------------------- what it refuses
 
 
@@ -370,5 +395,13 @@ def test_lists_will_do_as_locations_if_they_are_not_ragged():
         sensor(images, [[0.5, 0.5], [0]])
 
 
-def test_numpy_integers_are_integers():
+@pytest.mark.parametrize("locations", [[["0", "0"]], [[None, 0]], [[0j, 0j]], [[True, False]]])
+def test_locations_are_real_numbers(locations):
+    with pytest.raises(ValueError, match=r"locations=.*dtype.*real numbers"):
+        GlimpseSensor()(IMAGE[np.newaxis], locations)
+
+
+def test_numpy_integers_are_integers_that_do_not_wrap_around():
     assert GlimpseSensor(patch_size=np.int64(4), num_scales=np.uint8(2)).extents == [4, 8]
+    many = GlimpseSensor(np.uint8(200), num_scales=2, scale_factor=np.uint8(2))
+    assert many.extents == [200, 400]

@@ -397,6 +397,8 @@ def test_with_a_mask_the_chosen_items_are_those_of_its_rows(tiny):
     mask = np.array([False, True, True])
     envs.reset(options={"index": [9, 8, 7], "reset_mask": mask})
     np.testing.assert_array_equal(envs.images, tiny[0][[1, 8, 7]])
+    envs.reset(options={"index": [-1, 5, 99], "reset_mask": np.array([False, True, False])})
+    np.testing.assert_array_equal(envs.images, tiny[0][[1, 5, 7]])
 
 
 @pytest.mark.parametrize(
@@ -553,7 +555,7 @@ def test_options_are_checked_as_in_the_single_environment(tiny, options):
 
 
 def test_an_option_that_does_not_exist_is_named(tiny):
-    with pytest.raises(TypeError, match=r"glimpses.*num_glimpses"):
+    with pytest.raises(TypeError, match=r"glimpses.*num_glimpses.*num_envs, autoreset_mode"):
         make(tiny, glimpses=3)
 
 
@@ -606,7 +608,20 @@ def test_a_belief_is_gone_with_the_next_glimpse_of_its_row(tiny):
     assert np.isnan(envs.belief).all()
 
 
-@pytest.mark.parametrize("belief", [[0.5, 0.25, 0.25], [[0.5, 0.5]] * 2, [[-1, 1, 1]] * 2])
+def test_a_row_of_nan_is_one_without_a_belief(tiny):
+    envs = make(tiny, 2)
+    envs.reset()
+    belief = np.array([[0.7, 0.2, 0.1], [np.nan] * 3])
+    envs.belief = belief
+    np.testing.assert_array_equal(envs.belief, belief)
+    envs.belief = envs.belief[::-1]
+    np.testing.assert_array_equal(envs.belief, belief[::-1])
+
+
+@pytest.mark.parametrize(
+    "belief",
+    [[0.5, 0.25, 0.25], [[0.5, 0.5]] * 2, [[-1, 1, 1]] * 2, [[0.5, np.nan, 0.5]] * 2],
+)
 def test_beliefs_that_are_none_are_refused(tiny, belief):
     envs = make(tiny, 2)
     envs.reset()
