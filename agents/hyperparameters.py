@@ -48,8 +48,8 @@ class ReinforceHyperparameters:
     location_hidden_size: int = 128
     """Units of the layer that takes in where it is seen."""
     what_where: WhatWhere = "sum"
-    """How what and where are put together: their sum, as in the paper, or that multiplied by what
-    where says (film; Perez et al. 2018, arXiv 1709.07871)."""
+    """How what and where are put together: their sum, as in the paper, or that sum, each unit times
+    a gain that the location gives it (film; Perez et al. 2018, arXiv 1709.07871)."""
     image_hidden_size: int = 256
     """Units of the glimpse network's output."""
     hidden_size: int = 256
@@ -67,7 +67,8 @@ class ReinforceHyperparameters:
     glimpses. All else is learned in the same way."""
     raster: tuple[Place, ...] = ()
     """Places (x, y) that the gaze begins with, before it learns to depart from them: one after each
-    glimpse, and again from the first after the last; none: the centre, as in the paper."""
+    glimpse, and again from the first after the last; on the command line as x y x y ... None: the
+    centre, as in the paper."""
     location_frame: LocationFrame = "image"
     """What a learned gaze reckons from: the image, as in the paper, or where it looks now. How far
     a thing is from there can be seen, and does not depend on where in the image it is. The raster
@@ -117,7 +118,8 @@ class ReinforceHyperparameters:
     schedule: Schedule = "constant"
     """How the learning rate goes from its beginning: constant, or falling to 0."""
     averaging: float = 0.0
-    """Decay of the moving average of the weights, by which it acts outside of learning; 0: none."""
+    """Decay of the moving average of the weights, which is what is validated, tested and saved as
+    the model; 0: none."""
     max_grad_norm: float = 5.0
     """Two gradients' norms are clipped to this: that of where to look, and that of all else, the
     baseline's in it."""

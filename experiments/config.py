@@ -21,7 +21,7 @@ Filled = TypeVar("Filled")
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
-    """Which environment; what is None is as the environment's id has it."""
+    """Which environment; an option that is None is as the environment's id has it."""
 
     env: str = "ram_env/FoveatedMNIST-v0"
     """Id of the environment."""

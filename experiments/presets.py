@@ -127,7 +127,8 @@ PRESETS: dict[str, TrainConfig] = {
         ),
         epochs=160,
     ),
-    # The paper's own agent (its section 3), for any of the tasks by --env; Adam is ours.
+    # As near to the paper's own agent (its section 3) as ours comes, for any of the tasks by --env:
+    # Adam is ours, the identity that the recurrence begins as, and h_t normalised for the gaze.
     "mnih-2014": TrainConfig(
         task=TaskConfig(env="ram_env/MNIST-v0"),
         agent=ReinforceHyperparameters(supervise="last", schedule="linear"),
