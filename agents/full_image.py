@@ -112,7 +112,11 @@ class FullImageClassifier:
         """Learns from this many images, rounded up to whole batches; `callback` after each.
 
         Each call draws images of its own, and its learning rate falls from the beginning to 0.
+
+        Raises:
+            ValueError: `total_timesteps` is not above 0.
         """
+        require_positive("total_timesteps", total_timesteps)
         optimiser = torch.optim.Adam(self.network.parameters(), self._learning_rate)
         before = self.num_timesteps
         reset_seed: int | None = learning_seeds(self._seed, before).env

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
 from agents.base import Agent, ask
@@ -76,6 +77,15 @@ class WithGaze:
     def __init__(self, agent: Agent, gaze: Gaze) -> None:
         self._agent = agent
         self._gaze = gaze
+        # What the agent was made for, as SB3's have it, or None.
+        self.observation_space = getattr(agent, "observation_space", None)
+        self.action_space = getattr(agent, "action_space", None)
+
+    def require_env(self, env: VectorEnv[Any, Any, Any]) -> None:
+        """Raises a ValueError where the agent's own `require_env`, if it has one, does."""
+        require_env = getattr(self._agent, "require_env", None)
+        if require_env is not None:
+            require_env(env)
 
     def predict(
         self,

@@ -279,6 +279,10 @@ _SEED = (
     lambda value: isinstance(value, int) and 0 <= value < 2**63,
 )
 _SIZE = _integer_from(1)
+_OCTAVES = (
+    "an integer from 0 to 16",  # the last is of waves a few float32 steps long
+    lambda value: isinstance(value, int) and 0 <= value <= 16,
+)
 _POSITIVE = _number("a number above 0", lambda value: value > 0)
 _POSITIVE_OR_NONE = (
     "None or a number above 0",
@@ -304,7 +308,7 @@ _REINFORCE_RULES: list[Rule] = [
     ("what_where", *_choice(WhatWhere)),
     ("hidden_size", *_SIZE),
     ("core", *_choice(CoreName)),
-    ("location_frequencies", *_integer_from(0)),
+    ("location_frequencies", *_OCTAVES),
     ("gaze", *_choice(GazeName)),
     ("raster", "a sequence of places (x, y) in [-1, 1]", _are_places),
     ("location_frame", *_choice(LocationFrame)),

@@ -98,7 +98,7 @@ def joined_processes(*, use_gpus: bool) -> Iterator[Share]:
         yield Share()
         return
     if use_gpus:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        _take_gpu(int(os.environ["LOCAL_RANK"]))
     # As it is imported, torch.distributed.nn binds the group that there is as a default argument.
     # Before there is one, that binds none; DistributedDataParallel would import it afterwards, and
     # the group would outlive its destruction.
@@ -109,3 +109,13 @@ def joined_processes(*, use_gpus: bool) -> Iterator[Share]:
     finally:
         dist.destroy_process_group()
         gc.collect()  # DistributedDataParallel has the group, too, and is part of a cycle
+
+
+def _take_gpu(local_rank: int) -> None:
+    """Makes the GPU of that number the process's own."""
+    if local_rank >= torch.cuda.device_count():
+        raise ValueError(
+            f"process {local_rank} has no GPU of its own: there are {torch.cuda.device_count()} "
+            "here; start as many processes, or give --device cpu"
+        )
+    torch.cuda.set_device(local_rank)

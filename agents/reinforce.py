@@ -151,9 +151,9 @@ class Reinforce:
             )
         self.network.to(self.device)
         self._average: AveragedModel | None = None
-        if decay := hyperparameters.averaging:
+        if hyperparameters.averaging:
             self._average = AveragedModel(
-                self.network, multi_avg_fn=partial(average_weights, decay=decay)
+                self.network, multi_avg_fn=partial(average_weights, decay=hyperparameters.averaging)
             )
         self.location_std = hyperparameters.location_std
         self.optimiser = make_optimiser(
@@ -274,6 +274,7 @@ class Reinforce:
         if self.spaces.choice == "move":
             answers, moves = torch.zeros_like(chosen[-1:]), chosen
         elif (found := _final_labels(info)) is not None:
+            self._require_classes(found)
             labels = torch.as_tensor(found, device=self.device)
             if self.hyperparameters.baseline == "informed":
                 known = log_likelihoods(class_logits, labels)
@@ -659,10 +660,23 @@ class Reinforce:
             )
 
     def _require_finite(self, numbers: NDArray[np.float32] | float) -> None:
+        if not np.isfinite(numbers).all() and self._timesteps_ever == 0:
+            raise ValueError(
+                "before anything was learned there are numbers that are none: look for NaN or "
+                "infinity in what the environment shows, or give another seed"
+            )
         if not np.isfinite(numbers).all():
             raise ValueError(
                 f"learning has diverged at timestep {self.num_timesteps}: weights or gradients are "
                 "no longer numbers; give a lower learning_rate"
+            )
+
+    def _require_classes(self, labels: NDArray[np.int64]) -> None:
+        outside = (labels < 0) | (labels >= self.spaces.num_classes)
+        if outside.any():
+            raise ValueError(
+                f"the last step's info holds the label {labels[outside][0]}; the action space has "
+                f"0..{self.spaces.num_classes - 1}"
             )
 
     def _own_env(self) -> VectorEnv[Any, Any, Any]:

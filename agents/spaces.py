@@ -86,10 +86,12 @@ class GlimpseSpaces:
             ValueError: They are not those of a glimpse environment with dict actions.
         """
         named = action.spaces if isinstance(action, spaces.Dict) else {}
-        choices = [name for name in CHOICES if isinstance(named.get(name), spaces.Discrete)]
+        choices = [name for name in CHOICES if _counts_from_0(named.get(name))]
         fits = (
             isinstance(observation, spaces.Dict)
             and isinstance(observation.get("glimpse"), spaces.Box)
+            and len(observation["glimpse"].shape or ()) in (3, 4)
+            and np.issubdtype(observation["glimpse"].dtype, np.floating)
             and isinstance(observation.get("location"), spaces.Box)
             and observation["location"].shape == (2,)
             and isinstance(action, spaces.Dict)
@@ -99,9 +101,11 @@ class GlimpseSpaces:
         )
         if not fits:
             raise ValueError(
-                "the agent needs dict observations with the boxes 'glimpse' and 'location' and "
-                "dict actions with the box 'location' and the discrete 'label' or 'move' "
-                f"(action_format='dict'), found {observation} and {action}"
+                "the agent needs dict observations with the boxes 'glimpse', floats of shape "
+                "(num_scales, patch, patch[, channels]), and 'location', and dict actions with the "
+                "box 'location' and the discrete 'label' or 'move', from 0 on "
+                "(action_format='dict'), found "
+                f"{observation} and {action}"
             )
         (choice,) = choices
         return cls(observation["glimpse"].shape, int(action[choice].n), choice)  # type: ignore[index]
@@ -131,3 +135,7 @@ class GlimpseSpaces:
                 f"a glimpse of {np.asarray(observation['glimpse']).dtype}; give floating-point "
                 "numbers from 0 (black) to 1 (white), as environments do"
             )
+
+
+def _counts_from_0(space: gym.Space[Any] | None) -> bool:
+    return isinstance(space, spaces.Discrete) and space.start == 0

@@ -25,10 +25,11 @@ from torch import nn
 from agents.base import Agent
 from agents.files import digest_of
 from agents.full_image import NETWORKS, FullImageClassifier, full_image_options
+from agents.hyperparameters import ReinforceHyperparameters
 from experiments.algorithms import go_on_or_start
 from experiments.config import TaskConfig, TrainConfig
 from experiments.evaluate import evaluate, evaluation_env, evaluation_task, make_env
-from experiments.presets import DEFAULT_AGENT, FIXED_RASTERS, find_preset
+from experiments.presets import DEFAULT_AGENT, FIXED_RASTERS, SCAN, find_preset
 from experiments.run_folder import read_json, write_json
 from experiments.saved_agents import load_best, require_sb3
 from ram_env import load_dataset
@@ -87,8 +88,10 @@ class Cell:
         """The preset with the cell's seed and epochs, and the agent's differences from it."""
         preset = find_preset(self.task, "recurrent_ppo" if self.agent == PPO else DEFAULT_AGENT)
         changes = {"seed": self.seed, **REINFORCE.get(self.agent, {})}
-        if self.agent == RASTER and preset.task.env in FIXED_RASTERS:
-            changes["raster"] = FIXED_RASTERS[preset.task.env]
+        if self.agent == RASTER:
+            assert isinstance(preset.agent, ReinforceHyperparameters)
+            own = preset.agent.raster or SCAN  # a gaze that begins at the centre is no raster
+            changes["raster"] = FIXED_RASTERS.get(preset.task.env, own)
         agent = dataclasses.replace(preset.agent, **changes)
         return dataclasses.replace(preset, task=self._task, agent=agent, epochs=self.epochs)
 

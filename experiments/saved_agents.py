@@ -41,16 +41,18 @@ def open_run(run: str | Path) -> RunFolder:
     return RunFolder.open(PRETRAINED / name)
 
 
-def load_best(run: RunFolder, *, device: Device | None = None) -> Agent:
+def load_best(run: RunFolder | str | Path, *, device: Device | None = None) -> Agent:
     """Returns the best model of a run, for `predict`.
 
     Args:
-        run: The run, of `ram catch` too.
+        run: The run, of `ram catch` too, or its name as for `open_run`.
         device: Where it is to run; None: as the run was configured.
 
     Raises:
         ValueError: There is no such model yet, or it is damaged.
     """
+    if not isinstance(run, RunFolder):
+        run = open_run(run)
     agent = run.read_agent()
     device = device or agent.device
     if agent.algorithm == "reinforce":

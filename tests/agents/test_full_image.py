@@ -101,6 +101,17 @@ def test_every_call_of_learn_and_every_seed_has_images_of_its_own() -> None:
     assert (first[:, 1:] == of_seed_1[:, :-1]).mean() < 0.1  # not the same, a place further on
 
 
+@pytest.mark.parametrize("nothing", [0, -5])
+def test_learning_from_nothing_is_refused(nothing: int) -> None:
+    env = GlimpseVectorEnv(
+        (np.zeros((3, 4, 4), np.uint8), [0, 1, 1]),
+        autoreset_mode="Disabled",
+        **full_image_options((4, 4)),
+    )
+    with pytest.raises(ValueError, match=f"total_timesteps={nothing}"):
+        FullImageClassifier(env, "mlp").learn(nothing)
+
+
 def test_its_learning_rate_falls_each_time_from_the_beginning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -39,6 +39,18 @@ def test_reinforce_is_minus_log_prob_times_advantage_summed_over_time() -> None:
     assert losses.reinforce.item() == pytest.approx(-0.25)
 
 
+def test_a_choice_from_the_reward_alone_becomes_likelier_where_it_paid() -> None:
+    # After the last glimpse the advantages are 1 - 0.5 and 0 - 0.75: minus their mean is minimised.
+    rollout = make_rollout()
+    options = ReinforceHyperparameters(loss="reinforce", entropy_weight=0.0)
+    attention_loss(rollout, options).classification.backward()
+    assert rollout.log_probs.grad.tolist() == [[0, 0], [-0.25, 0.375]]
+    # Moves count at every step: after the first glimpse 1 - 0.5 and 0 - 0.25.
+    moves = rollout._replace(labels=None, move_log_probs=torch.zeros(2, 2, requires_grad=True))
+    attention_loss(moves, options).classification.backward()
+    assert moves.move_log_probs.grad.tolist() == [[-0.25, 0.125], [-0.25, 0.375]]
+
+
 def test_a_step_more_with_the_same_terms_doubles_reinforce() -> None:
     rollout = make_rollout()
     twice = rollout._replace(

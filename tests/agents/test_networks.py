@@ -89,6 +89,9 @@ def make_glimpse_network(**options: Any) -> GlimpseNetwork:
 
 def test_film_begins_as_the_sum_and_scales_it_by_what_where_says() -> None:
     film, sum_ = make_glimpse_network(what_where="film"), make_glimpse_network(what_where="sum")
+    for network in (film, sum_):
+        torch.manual_seed(1)
+        network.initialise_by_he()
     glimpse, location = torch.rand(4, 2, 3, 3), torch.rand(4, 2)
     summed = sum_(glimpse, location).detach()
     torch.testing.assert_close(film(glimpse, location), summed)
@@ -172,6 +175,7 @@ def test_signals_keep_their_size_under_hes_weights(patches: str) -> None:
     for _ in range(10):
         network.initialise_by_he()
         mean_squares.append(mean_square())
+    assert not network.core.transition.bias.any()
     # Half of a unit's variance of 2 is cut off by its ReLU: 1, as at the input.
     assert sum(mean_squares) / 10 == pytest.approx(1, rel=0.15)
     kept = network.core.transition.weight[:, 400:]

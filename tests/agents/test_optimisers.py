@@ -88,6 +88,12 @@ def test_sgd_and_rmsprop_have_momentum(name: str, nesterov: bool | None) -> None
     assert optimiser.defaults.get("nesterov") is nesterov
 
 
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_every_optimiser_has_weight_decay(name: str) -> None:
+    optimiser = make_optimiser(make_network(), name=name, momentum=0.9, weight_decay=0.5)
+    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.5, 0.5]
+
+
 def test_adams_weight_decay_is_decoupled_from_the_gradient() -> None:
     # Loshchilov and Hutter 2019 (AdamW): a weight without a gradient loses rate * decay of itself.
     network = make_network()

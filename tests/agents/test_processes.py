@@ -57,7 +57,8 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "name", ["hybrid", "lstm", "gaze that steps", "reward alone", "fixed raster", "random gaze"]
+    "name",
+    ["hybrid", "lstm", "gaze that steps", "reward alone", "fixed raster", "random gaze", "map"],
 )
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(
     together: dict[str, np.ndarray], script: ModuleType, name: str
@@ -103,3 +104,14 @@ def test_a_share_is_a_part_of_the_whole() -> None:
     assert Share(1, 3).part_of(torch.arange(6)).tolist() == [2, 3]
     with pytest.raises(ValueError, match=r"batch_size=7 cannot be shared.*3 processes"):
         Share(1, 3).size_of(7)
+
+
+def test_a_process_without_a_gpu_of_its_own_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with (
+        pytest.raises(ValueError, match="process 2 has no GPU of its own: there are 2 here"),
+        joined_processes(use_gpus=True),
+    ):
+        pass

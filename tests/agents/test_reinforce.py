@@ -18,7 +18,7 @@ from agents.gaze import RandomGaze, WithGaze, center_gaze
 from agents.hyperparameters import Precision, ReinforceHyperparameters
 from agents.loss import attention_loss, log_likelihoods
 from agents.reinforce import Reinforce, UpdateMetrics
-from agents.spaces import GlimpseGeometry
+from agents.spaces import GlimpseGeometry, GlimpseSpaces
 from ram_env import CatchVectorEnv, GlimpseEnv, GlimpseVectorEnv
 
 SMALL: dict[str, Any] = {
@@ -181,8 +181,19 @@ def test_the_noise_goes_to_its_end_along_a_line(tiny_env: GlimpseVectorEnv) -> N
         seen.append(agent.location_std)
 
     rollout = 4 * 3  # environments, glimpses
-    agent.learn(3 * rollout, callback=note, schedule_timesteps=2 * rollout)
-    assert seen == pytest.approx([0.4, 0.25, 0.1])  # and no further
+    agent.learn(4 * rollout, callback=note, schedule_timesteps=2 * rollout)
+    assert seen == pytest.approx([0.4, 0.25, 0.1, 0.1])  # and no further
+    assert agent.location_std == pytest.approx(0.1)
+
+
+def test_a_location_is_as_likely_as_the_noise_of_now_says(tiny_env: GlimpseVectorEnv) -> None:
+    env = Recorder(tiny_env)  # whose gaze begins at the centre, for every image
+    agent = Reinforce(env, location_std=0.2, final_location_std=0.05, **SMALL)
+    agent.location_std = 0.05
+    log_probs = agent.rollout(seed=0).log_probs.detach().numpy()
+    for action, log_prob in zip(env.actions[:-1], log_probs[:-1], strict=True):
+        squares = np.square(action["location"] / 0.05).sum(axis=1)
+        np.testing.assert_allclose(log_prob, -squares / 2 - np.log(2 * np.pi * 0.05**2), rtol=1e-4)
 
 
 def test_after_learning_it_explores_as_it_will_when_it_is_loaded(
@@ -219,15 +230,25 @@ def test_it_acts_by_the_average_of_its_weights(tiny_env: GlimpseVectorEnv, tmp_p
     )
 
 
-def test_it_looks_by_the_average_of_its_weights(tiny_env: GlimpseVectorEnv) -> None:
+def test_it_looks_and_answers_by_the_average_of_its_weights(tiny_env: GlimpseVectorEnv) -> None:
     agent = Reinforce(tiny_env, averaging=0.9, **SMALL).learn(3 * 12)
     with torch.no_grad():
         agent.acting_network.location_network.bias.copy_(torch.tensor([0.5, -0.25]))
         agent.acting_network.location_network.weight.zero_()
         agent.acting_network.location_raster.zero_()
+        agent.acting_network.action_network.bias.copy_(torch.tensor([0.0, 0.0, 1e3]))
+        agent.network.action_network.bias.copy_(torch.tensor([0.0, 1e3, 0.0]))
     observation, _ = tiny_env.reset(seed=0)
     action, _ = agent.predict(observation, deterministic=True)
     np.testing.assert_allclose(action["location"], [[0.5, -0.25]] * 4)
+    assert action["label"].tolist() == [2] * 4
+
+
+def test_it_samples_with_the_noise_of_now(tiny_env: GlimpseVectorEnv) -> None:
+    agent = Reinforce(tiny_env, location_std=0.9, final_location_std=1e-4, **SMALL)
+    agent.location_std = 1e-4
+    action, _ = agent.predict(tiny_env.reset(seed=0)[0])
+    assert np.abs(action["location"]).max() < 1e-3  # beside the centre
 
 
 def test_it_samples_from_its_policy_when_it_may_explore(tiny_env: GlimpseVectorEnv) -> None:
@@ -608,6 +629,9 @@ def test_every_call_of_learn_has_episodes_of_its_own(
     agent = Reinforce(env, **SMALL).learn(2 * 12).learn(2 * 12)
     first, second = env.items[:2], env.items[2:]
     assert first != second
+    # The policies' means are next to the centre: what differs by this much is their noise of 0.1.
+    of_first, of_second = (env.actions[step]["location"] for step in (0, 2 * 3))
+    assert np.abs(of_first - of_second).mean() > 0.03
     agent.save_training_state(tmp_path / "state.safetensors")
     agent.learn(2 * 12)
     Reinforce.load_training_state(tmp_path / "state.safetensors", env).learn(2 * 12)
@@ -682,14 +706,19 @@ def test_the_callers_random_numbers_are_left_alone(tiny_env: GlimpseVectorEnv) -
 
 
 def test_the_schedule_ends_where_it_is_told_to(tiny_env: GlimpseVectorEnv) -> None:
-    agent = Reinforce(tiny_env, **SMALL, schedule="linear", learning_rate=0.4)
+    options = {"schedule": "linear", "learning_rate": 0.4, "location_learning_rate": 0.5}
+    agent = Reinforce(tiny_env, **SMALL, **options)
     rates = []
     agent.learn(
         4 * 12,
         schedule_timesteps=8 * 12,
-        callback=lambda learner, _: rates.append(learner.optimiser.param_groups[1]["lr"]),
+        callback=lambda learner, _: rates.append(
+            [group["lr"] for group in learner.optimiser.param_groups]
+        ),
     )
-    assert rates == pytest.approx([0.4, 0.35, 0.3, 0.25])
+    of_locations, of_others = zip(*rates, strict=True)
+    assert of_locations == pytest.approx([0.2, 0.175, 0.15, 0.125])
+    assert of_others == pytest.approx([0.4, 0.35, 0.3, 0.25])
 
 
 def test_learning_on_ends_the_schedule_at_the_end_of_all(tiny_env: GlimpseVectorEnv) -> None:
@@ -709,11 +738,18 @@ def test_learning_on_ends_the_schedule_at_the_end_of_all(tiny_env: GlimpseVector
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_it_learns_in_every_autoreset_mode(core: str, loss: str, mode: AutoresetMode) -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 5, 5, 3), dtype=np.uint8)
-    env = GlimpseVectorEnv(
-        (images, np.arange(8) % 2), num_envs=3, num_glimpses=3, patch_size=2, autoreset_mode=mode
+    sensor = {"num_glimpses": 3, "patch_size": 2}
+    env, plain = (
+        GlimpseVectorEnv((images, np.arange(8) % 2), num_envs=3, **sensor, autoreset_mode=each)
+        for each in (mode, AutoresetMode.DISABLED)
     )
-    metrics = metrics_of(Reinforce(env, **SMALL, core=core, loss=loss), 3)
+    agent = Reinforce(env, **SMALL, core=core, loss=loss)
+    before = weights_of(agent)
+    metrics = metrics_of(agent, 3)
     assert np.isfinite(metrics).all()
+    assert not torch.equal(weights_of(agent), before)
+    (first,) = metrics_of(Reinforce(plain, **SMALL, core=core, loss=loss), 1)
+    assert metrics[0] == first  # what a mode has begun in between comes later
 
 
 @pytest.mark.parametrize("core", ["rnn", "lstm", "map"])
@@ -795,7 +831,7 @@ def test_an_environment_may_write_into_what_it_gave() -> None:
 def test_predict_remembers_and_forgets_where_an_episode_starts(
     tiny_env: GlimpseVectorEnv,
 ) -> None:
-    agent = with_a_gaze(Reinforce(tiny_env, **SMALL))
+    agent = with_a_gaze(Reinforce(tiny_env, raster=RASTER, **SMALL))
     observation, _ = tiny_env.reset(seed=0)
     fresh, state = agent.predict(observation, deterministic=True)
     remembering, _ = agent.predict(observation, state, deterministic=True)
@@ -1102,3 +1138,55 @@ def test_environments_out_of_step_are_refused() -> None:
     agent = Reinforce(Staggered(GlimpseVectorEnv(data, num_envs=3)), **SMALL)
     with pytest.raises(ValueError, match="1 of 3 terminated"):
         agent.learn(1)
+
+
+# --- environments that are not what it learns in --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spaces_",
+    [
+        {"glimpse": gym.spaces.Box(0, 255, (1, 2, 2), np.uint8)},
+        {"glimpse": gym.spaces.Box(0, 1, (4,), np.float32)},
+        {"label": gym.spaces.Discrete(3, start=1)},
+    ],
+    ids=str,
+)
+def test_other_spaces_are_refused_before_anything_is_learned(spaces_: dict[str, Any]) -> None:
+    place = gym.spaces.Box(-1, 1, (2,), np.float32)
+    glimpse = gym.spaces.Box(0, 1, (1, 2, 2), np.float32)
+    both = {"glimpse": glimpse, "location": place, "label": gym.spaces.Discrete(3), **spaces_}
+    observation = gym.spaces.Dict({name: both[name] for name in ("glimpse", "location")})
+    action = gym.spaces.Dict({name: both[name] for name in ("location", "label")})
+    with pytest.raises(ValueError, match=r"floats of shape \(num_scales.*from 0 on"):
+        GlimpseSpaces.of(observation, action)
+
+
+class Mislabelled(VectorWrapper):
+    """Tells a class that there is not."""
+
+    def step(self, actions: dict[str, np.ndarray]) -> Any:
+        *told, info = super().step(actions)
+        if "label" in info:
+            info = {**info, "label": np.full_like(info["label"], 3)}
+        return *told, info
+
+
+class Blind(VectorWrapper):
+    """Shows numbers that are none."""
+
+    def reset(self, **options: Any) -> Any:
+        observation, info = super().reset(**options)
+        return {**observation, "glimpse": np.full_like(observation["glimpse"], np.nan)}, info
+
+
+def test_a_label_that_is_no_class_is_named(tiny_env: GlimpseVectorEnv) -> None:
+    with pytest.raises(ValueError, match=r"the label 3; the action space has 0\.\.2"):
+        Reinforce(Mislabelled(tiny_env), **SMALL).learn(12)
+
+
+def test_nan_before_anything_was_learned_is_not_the_learning_rates_fault(
+    tiny_env: GlimpseVectorEnv,
+) -> None:
+    with pytest.raises(ValueError, match=r"before anything was learned.*environment shows"):
+        Reinforce(Blind(tiny_env), **SMALL).learn(12)

@@ -21,7 +21,7 @@ from experiments.benchmark import Benchmark, BenchmarkCommand, Row, as_markdown,
 from experiments.config import TaskConfig, TrainConfig
 from experiments.contenders import Cell, action_options, find_contender
 from experiments.evaluate import evaluation_task
-from experiments.presets import FIXED_RASTERS, PRESETS
+from experiments.presets import FIXED_RASTERS, PRESETS, SCAN
 from experiments.run_folder import read_json, write_json
 from ram_env import GlimpseVectorEnv
 
@@ -149,8 +149,9 @@ def test_a_fixed_gaze_looks_along_a_wide_raster_where_digits_move(
     file.write_text(json.dumps(PRESETS[task].to_json()))
     for name in (task, str(file)):
         learned, fixed = agent_of("ram", name), agent_of("ram-raster", name)
-        raster = FIXED_RASTERS.get(PRESETS[task].task.env, learned.raster)
+        raster = FIXED_RASTERS.get(PRESETS[task].task.env, learned.raster or SCAN)
         assert fixed == dataclasses.replace(learned, gaze="raster", raster=raster)
+        assert fixed != agent_of("ram-center", name)
 
 
 def run(folder: Path, agents: str, *, seeds: int = 1, epochs: int = 1, **others: Any) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from gymnasium.vector import VectorWrapper
 
+from agents.gaze import WithGaze, center_gaze
 from agents.hyperparameters import RecurrentPPOHyperparameters
 from agents.reinforce import Reinforce
 from experiments.config import TaskConfig, TrainConfig
@@ -137,6 +138,9 @@ def test_cross_entropy() -> None:
         num_classes=2,
     )
     assert evaluation.cross_entropy == pytest.approx((np.log(2) + np.log(4)) / 2)
+    sure = np.array([[1.0, 0.0], [1.0, 0.0]])  # of the wrong class, once
+    certain = dataclasses.replace(evaluation, probabilities=sure)
+    assert 40 < certain.cross_entropy < 50  # half that of float32's smallest number: not infinite
 
 
 def test_wilson_interval() -> None:
@@ -170,6 +174,31 @@ def test_an_environment_whose_images_are_not_those_of_the_agents_map_is_refused(
     assert 0 <= evaluate(agent, make_env(4)).accuracy <= 1
     with pytest.raises(ValueError, match=r"location_range=0\.5.* map is of .*location_range=1\.0"):
         evaluate(agent, make_env(4, location_range=0.5))
+
+
+def test_what_an_agent_is_not_made_for_is_refused_with_another_gaze_too() -> None:
+    agent = Reinforce(make_env(4), hidden_size=4, core="map")
+    with pytest.raises(ValueError, match=r"location_range=0\.5.* map is of"):
+        evaluate(WithGaze(agent, center_gaze), make_env(4, location_range=0.5))
+    of_sb3 = SimpleNamespace(predict=Oracle().predict, action_space=gym.spaces.Discrete(7))
+    with pytest.raises(ValueError, match=r"environment's action_space is .*, the agent's Discr.*7"):
+        evaluate(WithGaze(of_sb3, center_gaze), make_env(4))
+
+
+def test_probabilities_are_of_all_that_was_seen() -> None:
+    class Counting(Oracle):
+        def class_probabilities(self, observation: Any, state: Any, starts: Any) -> Any:
+            label = self.predict(observation, state, starts, deterministic=True)[0]["label"]
+            return np.eye(3)[label]
+
+    evaluation = evaluate(Counting(right_from=3), make_env(4))  # by what it remembers, the last
+    assert evaluation.probabilities.argmax(axis=1).tolist() == evaluation.labels.tolist()
+
+
+def test_each_batch_begins_at_places_of_its_own() -> None:
+    evaluation = evaluate(Oracle(), make_env(5, start="random"))
+    first_batch, second_batch = evaluation.locations[:5, 0], evaluation.locations[5:, 0]
+    assert np.abs(first_batch - second_batch).min() > 0
 
 
 def test_scores_are_strict_json_and_readable() -> None:

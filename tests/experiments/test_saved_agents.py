@@ -13,7 +13,7 @@ from experiments.evaluate import main as evaluate_main
 from experiments.presets import PRESETS
 from experiments.render import main as render_main
 from experiments.run_folder import RunFolder
-from experiments.saved_agents import PRETRAINED, open_run, pretrained_names
+from experiments.saved_agents import PRETRAINED, load_best, open_run, pretrained_names
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -36,6 +36,11 @@ def test_a_path_is_a_path(tmp_path: Path, kind: type) -> None:
     found = open_run(kind(path))
     assert found.path == RunFolder.open(kind(path)).path == path
     assert found.read_metrics()[-1]["epoch"] == PRESETS["paper-28"].epochs
+
+
+def test_a_model_is_loaded_by_its_runs_name() -> None:
+    named, opened = load_best("pretrained:paper-28"), load_best(open_run("pretrained:paper-28"))
+    assert named.hyperparameters == opened.hyperparameters
 
 
 def test_a_run_is_read_from_python_as_the_documentation_shows(
