@@ -660,16 +660,17 @@ class Reinforce:
             )
 
     def _require_finite(self, numbers: NDArray[np.float32] | float) -> None:
-        if not np.isfinite(numbers).all() and self._timesteps_ever == 0:
+        if np.isfinite(numbers).all():
+            return
+        if self._timesteps_ever == 0:
             raise ValueError(
                 "before anything was learned there are numbers that are none: look for NaN or "
                 "infinity in what the environment shows, or give another seed"
             )
-        if not np.isfinite(numbers).all():
-            raise ValueError(
-                f"learning has diverged at timestep {self.num_timesteps}: weights or gradients are "
-                "no longer numbers; give a lower learning_rate"
-            )
+        raise ValueError(
+            f"learning has diverged at timestep {self.num_timesteps}: weights or gradients are "
+            "no longer numbers; give a lower learning_rate"
+        )
 
     def _require_classes(self, labels: NDArray[np.int64]) -> None:
         outside = (labels < 0) | (labels >= self.spaces.num_classes)

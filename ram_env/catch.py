@@ -57,7 +57,7 @@ class CatchTask(Task):
         settle_integers(self, "screen_size", at_least=MIN_SCREEN)
         settle_integers(self, "grid_size", at_least=1)
         require_choice("action_format", self.action_format, ("dict", "multi_discrete"))
-        self._require_sensible_glimpse()
+        self._settle_glimpse()
 
     @property
     def num_glimpses(self) -> int:  # type: ignore[override]

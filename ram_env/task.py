@@ -122,7 +122,8 @@ class Task(ABC):
             location=spaces.Box(-1, 1, (2,), np.float32),
         )
 
-    def _require_sensible_glimpse(self) -> None:
+    def _settle_glimpse(self) -> None:
+        """Checks the fields that say what a glimpse is, and makes them Python's own numbers."""
         settle_integers(self, "patch_size", "num_scales", "scale_factor", at_least=1)
         require_positive("location_range", self.location_range, at_most=1)
         object.__setattr__(self, "location_range", float(self.location_range))
@@ -189,7 +190,7 @@ class GlimpseTask(Task):
         self._take_start()
         require_choice("action_format", self.action_format, ACTION_FORMATS)
         settle_integers(self, "num_glimpses", "grid_size", at_least=1)
-        self._require_sensible_glimpse()
+        self._settle_glimpse()
         if self.scene_maker.uses_others and len(self.clutter_images) < 2:
             raise ValueError(f"scene={self.scene!r} needs at least 2 training images")
 
