@@ -6,8 +6,9 @@ Geometry, for an image of `width` by `height` pixels:
   image plane, in which pixel `(column, row)` covers `[column, column + 1] x [row, row + 1]`. So
   (-1, -1) is the top-left edge of the image, (0, 0) its centre, (1, 1) its bottom-right edge.
 - Scale `k` is a square of `patch_size * scale_factor**k` pixels a side, snapped to whole pixels as
-  near to that point as can be (half a pixel off at the most; a tie goes right and down), and
-  averaged down to `patch_size` by `patch_size` values.
+  near to that point as can be (half a pixel off at the most), and averaged down to `patch_size` by
+  `patch_size` values. A tie goes right and down; so does what float32 cannot tell from a tie, a
+  millionth of the longer side.
 - Squares whose sides are all even, or all odd, have exactly the same centre, anywhere. With an odd
   `patch_size` and an even `scale_factor` the finest square is odd and the others even, so the
   finest lies half a pixel beside them: it cannot do better on a pixel grid.
