@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from ram_env.validation import brief, require_probabilities
 
 
+class LearningDivergedError(ValueError):
+    """Weights or gradients are no longer numbers: a fault of the hyperparameters."""
+
+
 class Agent(Protocol):
     """Anything that chooses actions for a batch of environments, remembering what it has seen."""
 

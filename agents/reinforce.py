@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from agents.base import LearningDivergedError
 from agents.checkpoint import DamagedCheckpointError, read_checkpoint, write_checkpoint
 from agents.devices import find_device, find_precision
 from agents.hyperparameters import Device, ReinforceHyperparameters
@@ -219,7 +220,8 @@ class Reinforce:
             self.num_timesteps += timesteps
             self._timesteps_ever += timesteps
             reset_seed = None
-            is_over = callback is not None and callback(self, metrics) is False
+            answer = None if callback is None else callback(self, metrics)
+            is_over = answer is not None and not answer  # NumPy's False, too
             if self._share.any(is_over, self.device):
                 break
         self.location_std = self._location_std(self.num_timesteps / schedule_end)
@@ -521,7 +523,20 @@ class Reinforce:
                 the agent was made for.
         """
         find_device(device)  # which is no fault of the file's
-        tensors, document = read_checkpoint(path)
+        agent = cls._of_checkpoint(path, *read_checkpoint(path), device=device)
+        if env is not None:
+            agent.set_env(env)
+        return agent
+
+    @classmethod
+    def _of_checkpoint(
+        cls,
+        path: str | os.PathLike[str],
+        tensors: dict[str, Tensor],
+        document: dict[str, Any],
+        *,
+        device: Device,
+    ) -> Reinforce:
         agent = cls.__new__(cls)
         agent.env = None
         try:
@@ -550,8 +565,6 @@ class Reinforce:
                 f"{str(path)!r} does not hold a Reinforce agent: {error!r}"
             ) from error
         agent.location_std = agent._location_std(progress=1.0)
-        if env is not None:
-            agent.set_env(env)
         return agent
 
     def set_env(self, env: VectorEnv[Any, Any, Any]) -> None:
@@ -612,8 +625,10 @@ class Reinforce:
             DamagedCheckpointError: As `load`, or the file holds a model without its training state.
             ValueError: As `load`.
         """
-        agent = cls.load(path, env, device=device)
+        find_device(device)  # which is no fault of the file's
         tensors, document = read_checkpoint(path)
+        agent = cls._of_checkpoint(path, tensors, document, device=device)
+        agent.set_env(env)
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             if key.startswith("optimiser."):
@@ -667,7 +682,7 @@ class Reinforce:
                 "before anything was learned there are numbers that are none: look for NaN or "
                 "infinity in what the environment shows, or give another seed"
             )
-        raise ValueError(
+        raise LearningDivergedError(
             f"learning has diverged at timestep {self.num_timesteps}: weights or gradients are "
             "no longer numbers; give a lower learning_rate"
         )

@@ -90,20 +90,20 @@ class GlimpseSpaces:
         fits = (
             isinstance(observation, spaces.Dict)
             and isinstance(observation.get("glimpse"), spaces.Box)
-            and len(observation["glimpse"].shape or ()) in (3, 4)
+            and len(shape := observation["glimpse"].shape or ()) in (3, 4)
+            and shape[1] == shape[2]
             and np.issubdtype(observation["glimpse"].dtype, np.floating)
             and isinstance(observation.get("location"), spaces.Box)
             and observation["location"].shape == (2,)
             and isinstance(action, spaces.Dict)
-            and isinstance(action.get("location"), spaces.Box)
-            and action["location"].shape == (2,)
+            and _is_of_locations(action.get("location"))
             and len(choices) == 1
         )
         if not fits:
             raise ValueError(
                 "the agent needs dict observations with the boxes 'glimpse', floats of shape "
                 "(num_scales, patch, patch[, channels]), and 'location', and dict actions with the "
-                "box 'location' and the discrete 'label' or 'move', from 0 on "
+                "box 'location', from -1 to 1, and the discrete 'label' or 'move', from 0 on "
                 "(action_format='dict'), found "
                 f"{observation} and {action}"
             )
@@ -135,6 +135,15 @@ class GlimpseSpaces:
                 f"a glimpse of {np.asarray(observation['glimpse']).dtype}; give floating-point "
                 "numbers from 0 (black) to 1 (white), as environments do"
             )
+
+
+def _is_of_locations(space: gym.Space[Any] | None) -> bool:
+    """Returns whether it holds what the agent says, which is of the whole image, and no more."""
+    return (
+        isinstance(space, spaces.Box)
+        and space.shape == (2,)
+        and bool((space.low == -1).all() and (space.high == 1).all())
+    )
 
 
 def _counts_from_0(space: gym.Space[Any] | None) -> bool:

@@ -1,8 +1,9 @@
 """How sweeps and benchmarks scale: what a job costs besides its work, and what it leaves on disk.
 
 `python -m experiments.scaling` measures that here and works out the load of many machines; what
-came out is in `docs/scaling.md`. What one process does is measured in seconds of its processor, so
-that other programs on the same cores do not count; launching, by the clock.
+came out is in `docs/scaling.md`. Learning and the ledger are measured in seconds of the
+processor, so that other programs on the same cores do not count; launching and writing, by the
+clock.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from experiments.sweep import Sweep, SweepCommand, Trial
 from experiments.tables import markdown_table
 
 EMPTY_JOBS = 40
-BUSY_JOBS = 8
+BUSY_JOBS_EACH = 4  # for each of the workers
 PRODUCTS = 300  # of a busy job, of matrices of this side
 SIDE = 384
 EPOCHS_OF_A_TRIAL = 10
@@ -95,18 +96,18 @@ def measure_launch(place: Workers) -> Launch:
 
 def measure_busy(place: Workers) -> float:
     """Returns jobs a second, from the first end to the last, of those that keep a core busy."""
-    jobs = _Timed(BUSY_JOBS)
-    launch(jobs, multiply, place)
     side_by_side = place.workers or 1
-    return (BUSY_JOBS - side_by_side) / (jobs.ends[-1] - jobs.ends[side_by_side - 1])
+    jobs = _Timed(BUSY_JOBS_EACH * side_by_side)
+    launch(jobs, multiply, place)
+    return (len(jobs.ends) - side_by_side) / (jobs.ends[-1] - jobs.ends[side_by_side - 1])
 
 
 class Epoch(NamedTuple):
     """What an epoch of a run takes and leaves.
 
     Attributes:
-        seconds: On one core.
-        checkpoint_seconds: Of these, to write what follows, until it is on the disk.
+        seconds: Of the processor, on one core.
+        checkpoint_seconds: To write what follows, until it is on the disk.
         state_bytes: The training state, after every epoch.
         model_bytes: The model, after each epoch that is the best so far.
     """
@@ -125,12 +126,13 @@ def measure_epoch(preset: str, folder: Path) -> Epoch:
     with using_threads(1):
         began = time.process_time()
         trainer.train(_Silent())
-        trained = time.process_time()
-        trainer.write_training_state(run.latest)
-        trainer.write_model(run.best)
-        written = time.process_time()
+        seconds = time.process_time() - began
+    began = time.perf_counter()
+    trainer.write_training_state(run.latest)
+    trainer.write_model(run.best)
+    checkpoint_seconds = time.perf_counter() - began
     state, model = (path.stat().st_size for path in (run.latest, run.best))
-    return Epoch(trained - began, written - trained, state, model)
+    return Epoch(seconds, checkpoint_seconds, state, model)
 
 
 class _Silent:

@@ -25,6 +25,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from agents.base import LearningDivergedError
 from agents.files import digest_of
 from experiments.algorithms import go_on_or_start
 from experiments.config import TrainConfig
@@ -53,6 +54,8 @@ from ram_env.validation import require_integer, require_positive
 REACHED = "reached"
 NOTHING_REACHED = [0, 0, 0.0]
 SECONDS_PER_HOUR = 3600
+# What a trial leaves that has diverged.
+DIVERGED = "diverged.txt"
 # After so many the fault is not the points': a device that is not there, a disk that is full.
 MOST_FAILURES_IN_A_ROW = 10
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -63,7 +66,8 @@ class SweepCommand(Workers):
     """Search for hyperparameters: the best validation accuracy, mean over seeds.
 
     Writes a table of all trials, charts, TensorBoard logs, and the best configuration as a file
-    for `ram train --preset`. A trial that fails is reported, and the rest goes on.
+    for `ram train --preset`. A trial that fails is reported, and the rest goes on; one whose
+    learning diverges counts as a bad one.
     """
 
     space: Annotated[Path, tyro.conf.Positional]
@@ -155,14 +159,21 @@ class Trial:
 
 
 def run_trial(trial: Trial, report: Report) -> None:
-    """Trains a trial's seeds one after another, from where they are, and reports every epoch."""
+    """Trains a trial's seeds one after another, from where they are, and reports every epoch.
+
+    If learning diverges, the trial is at its end, and says why in `DIVERGED`.
+    """
     for seed, folder in enumerate(trial.runs):
         trainer = go_on_or_start(folder, trial.config(seed))
         progress = _Reports(seed, report)
         for row in trainer.rows:  # those that nobody heard of, as the process died, among them
             progress.on_epoch(row)
         if not trainer.is_finished:
-            trainer.train(progress)
+            try:
+                trainer.train(progress)
+            except LearningDivergedError as error:
+                write_text(trial.folder / DIVERGED, f"seed {seed}: {error}\n")
+                return
 
 
 class _Reports:
@@ -282,9 +293,14 @@ class Sweep:
             self._say(job, f"failed: {last_line(failure)}")
             return
         self._failures_in_a_row = 0
-        accuracy = self._result(self._frozen_at(job.number)).val_accuracy
-        self.study.tell(trial, accuracy)
-        self._say(job, f"{accuracy:.2%} of the validation images")
+        result = self._result(self._frozen_at(job.number))
+        if result.has_diverged:
+            # Not as a failure, which Optuna's sampler would forget, and come back to.
+            self.study.tell(trial, state=TrialState.PRUNED)
+            self._say(job, (job.folder / DIVERGED).read_text().strip())
+            return
+        self.study.tell(trial, result.val_accuracy)
+        self._say(job, f"{result.val_accuracy:.2%} of the validation images")
 
     # --- what there is ------------------------------------------------------------------------
 
@@ -309,12 +325,12 @@ class Sweep:
         return f"{self.folder}: {ended}{limit} trials have ended, {running} are to go on"
 
     def _result(self, record: FrozenTrial) -> Result:
-        runs = [
-            RunFolder(path).read_metrics() for path in self._job(record.number, record.params).runs
-        ]
+        job = self._job(record.number, record.params)
+        runs = [RunFolder(path).read_metrics() for path in job.runs]
         return Result(
             number=record.number,
             state=record.state,
+            has_diverged=(job.folder / DIVERGED).exists(),
             point=record.params,
             accuracies=[[row["val_accuracy"] for row in rows] for rows in runs if rows],
             seconds=record.user_attrs.get(REACHED, NOTHING_REACHED)[-1],

@@ -37,6 +37,7 @@ class Result(NamedTuple):
     Attributes:
         number: Its number.
         state: Whether it is done.
+        has_diverged: Whether it was stopped early because learning had diverged.
         point: Its place in the space.
         accuracies: Validation accuracy after each epoch, for each seed that has one.
         seconds: Training time of all its seeds.
@@ -44,9 +45,15 @@ class Result(NamedTuple):
 
     number: int
     state: TrialState
+    has_diverged: bool
     point: Point
     accuracies: list[list[float]]
     seconds: float
+
+    @property
+    def state_name(self) -> str:
+        """What people call the state."""
+        return "diverged" if self.has_diverged else STATES[self.state]
 
     @property
     def epochs(self) -> int:
@@ -94,7 +101,7 @@ def as_markdown(space: Space, results: Sequence[Result]) -> str:
         accuracy = "-" if not result.epochs else f"{100 * result.val_accuracy:.2f}{spread}"
         values = [as_text(result.point.get(name)) for name in names]
         numbers = [accuracy, f"{result.epochs}", f"{result.seconds:,.0f}"]
-        rows.append([f"{result.number}", STATES[result.state], *values, *numbers])
+        rows.append([f"{result.number}", result.state_name, *values, *numbers])
     return markdown_table(columns, rows, text_columns=2)
 
 
@@ -106,7 +113,7 @@ def as_csv(space: Space, results: Sequence[Result]) -> str:
     for result in results:
         numbers = [result.val_accuracy, result.std, result.epochs, result.seconds]
         values = [result.point.get(name) for name in names]
-        rows.append([result.number, STATES[result.state], *numbers, *values])
+        rows.append([result.number, result.state_name, *numbers, *values])
     return csv_table(columns, rows)
 
 

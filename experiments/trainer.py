@@ -141,7 +141,8 @@ class EpochTrainer(ABC):
         """Trains the epochs that are left, or until `stop_signal` is set.
 
         Raises:
-            ValueError: Somebody trains in the folder already, or learning has diverged.
+            ValueError: Somebody trains in the folder already.
+            LearningDivergedError: Weights or gradients are no longer numbers.
         """
         if not Share.of_this_process().is_first:
             self._learn(progress)
@@ -197,8 +198,7 @@ class Trainer(EpochTrainer):
 
     def __init__(self, run: RunFolder, config: TrainConfig, agent: Any) -> None:
         self._validation_env = evaluation_env(config.task, "val", **config.agent.env_options)
-        num_items = len(load_dataset(config.task.dataset, "train"))
-        episodes = max(1, num_items // config.batch_size) * config.batch_size
+        episodes = episodes_of_an_epoch(config)
         super().__init__(
             run,
             config,
@@ -251,6 +251,12 @@ class Trainer(EpochTrainer):
         if evaluation.probabilities is None:
             return accuracy
         return {"val_cross_entropy": evaluation.cross_entropy, **accuracy}
+
+
+def episodes_of_an_epoch(config: TrainConfig) -> int:
+    """Returns how many episodes an epoch has: as many whole batches as training images fill."""
+    num_items = len(load_dataset(config.task.dataset, "train"))
+    return max(1, num_items // config.batch_size) * config.batch_size
 
 
 def training_env(config: TrainConfig, autoreset_mode: AutoresetMode) -> GlimpseVectorEnv:

@@ -652,6 +652,10 @@ def test_a_callback_stops_learning(tiny_env: GlimpseVectorEnv) -> None:
     agent = Reinforce(tiny_env, **SMALL)
     agent.learn(10_000, lambda learner, _: learner.num_timesteps < 5 * 12)  # where SB3 has it
     assert agent.num_timesteps == 5 * 12
+    agent.learn(10_000, lambda _, metrics: np.array([metrics.reward]).mean() > 1)  # NumPy's False
+    assert agent.num_timesteps == 12
+    agent.learn(10 * 12, lambda *_: None)
+    assert agent.num_timesteps == 10 * 12
 
 
 @pytest.mark.parametrize("gaze", ["learned", "raster"])
@@ -1148,7 +1152,10 @@ def test_environments_out_of_step_are_refused() -> None:
     [
         {"glimpse": gym.spaces.Box(0, 255, (1, 2, 2), np.uint8)},
         {"glimpse": gym.spaces.Box(0, 1, (4,), np.float32)},
+        {"glimpse": gym.spaces.Box(0, 1, (1, 4, 6), np.float32)},
         {"label": gym.spaces.Discrete(3, start=1)},
+        {"location": gym.spaces.Box(0, 1, (2,), np.float32)},
+        {"location": gym.spaces.Box(np.float32([-1, -1]), np.float32([1, 27]))},
     ],
     ids=str,
 )

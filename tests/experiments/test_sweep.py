@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -20,9 +21,9 @@ from experiments import train
 from experiments.config import TrainConfig
 from experiments.launcher import SOME_FAILED, Report, Workers, launch
 from experiments.presets import find_preset
-from experiments.run_folder import sole_driver, write_json
+from experiments.run_folder import sole_driver, write_json, write_text
 from experiments.space import read_space
-from experiments.sweep import Sweep, SweepCommand, Trial, main, run_trial
+from experiments.sweep import DIVERGED, Sweep, SweepCommand, Trial, main, run_trial
 from experiments.sweep_plots import plot_parallel
 from experiments.sweep_results import Result, TrialState, as_markdown
 
@@ -297,6 +298,51 @@ def test_tpe_learns_where_to_look(preset: Path, tmp_path: Path, monkeypatch: Any
     assert distance[1] < distance[0] / 2
 
 
+def test_a_trial_that_diverges_is_a_bad_one_and_no_failure(
+    preset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    path = tmp_path / "space.yaml"
+    rates = "agent.optimiser: [sgd], agent.learning_rate: [0.001, 1.0e+30]"
+    path.write_text(f"{{preset: {preset}, space: {{{rates}}}}}")
+    folder = tmp_path / "sweep"
+    sweep(path, folder, search="grid", threads=1)  # and does not exit as one that failed
+    states = {float(row["agent.learning_rate"]): row["state"] for row in trials(folder)}
+    assert states == {0.001: "done", 1e30: "diverged"}
+    (reason,) = folder.glob("trials/*/diverged.txt")
+    assert "seed 0: learning has diverged at timestep" in reason.read_text()
+    assert "learning has diverged at timestep" in capsys.readouterr().err
+
+
+def test_tpe_does_not_come_back_to_where_learning_diverges(
+    preset: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    path = tmp_path / "space.yaml"
+    rates = "{low: 0.0001, high: 10, log: true}"
+    path.write_text(f"{{preset: {preset}, space: {{agent.learning_rate: {rates}}}}}")
+
+    def accuracy_at(rate: float) -> float:
+        return 1 - abs(math.log10(rate) + 3) / 10
+
+    def run(trial: Trial, report: Report) -> None:
+        rate = trial.config(seed=0).agent.learning_rate
+        if rate > 0.1:
+            write_text(trial.folder / DIVERGED, "seed 0: learning has diverged")
+            return
+        report({"seed": 0, "epoch": 1, "val_accuracy": accuracy_at(rate), "seconds": 1.0})
+
+    monkeypatch.setattr(sweep_module, "run_trial", run)
+    monkeypatch.setattr(
+        Result,
+        "val_accuracy",
+        property(lambda self: accuracy_at(self.point["agent.learning_rate"])),
+    )
+    sweep(path, tmp_path / "sweep", search="tpe", trials=40)
+    states = [row["state"] for row in trials(tmp_path / "sweep")]
+    assert len(states) == 40  # it has not given up
+    assert states[:10].count("diverged") >= 2  # two fifths of the range, at random
+    assert states[20:].count("diverged") <= 4
+
+
 def test_asha_stops_those_that_lag_behind(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -565,10 +611,11 @@ def test_the_table_has_the_best_first_and_the_failed_last(preset: Path, tmp_path
     path.write_text(f"{{preset: {preset}, space: {{epochs: [1, 2], agent.momentum: [0.125]}}}}")
     point = {"epochs": 2, "agent.momentum": 0.125}
     results = [
-        Result(0, TrialState.FAIL, point, [], 0.0),
-        Result(1, TrialState.COMPLETE, point, [[0.5, 0.9], [0.8, 0.7]], 61.0),
-        Result(2, TrialState.COMPLETE, point, [[0.95]], 1.0),
-        Result(3, TrialState.PRUNED, point, [[0.99]], 1.0),
+        Result(0, TrialState.FAIL, False, point, [], 0.0),
+        Result(1, TrialState.COMPLETE, False, point, [[0.5, 0.9], [0.8, 0.7]], 61.0),
+        Result(2, TrialState.COMPLETE, False, point, [[0.95]], 1.0),
+        Result(3, TrialState.PRUNED, False, point, [[0.99]], 1.0),
+        Result(4, TrialState.PRUNED, True, point, [[0.97]], 1.0),
     ]
     lines = as_markdown(read_space(path), results).splitlines()[2:]
     assert lines == [
@@ -576,6 +623,7 @@ def test_the_table_has_the_best_first_and_the_failed_last(preset: Path, tmp_path
         # mean of 0.9 and 0.8, standard deviation 0.1 / sqrt(2)
         "| 1 | done | 2 | 0.125 | 85.00 ± 7.07 | 4 | 61 |",
         "| 3 | stopped early | 2 | 0.125 | 99.00 | 1 | 1 |",
+        "| 4 | diverged | 2 | 0.125 | 97.00 | 1 | 1 |",
         "| 0 | failed | 2 | 0.125 | - | 0 | 0 |",
     ]
 
