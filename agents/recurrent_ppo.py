@@ -5,13 +5,15 @@ Source: Schulman et al. 2017 (arXiv 1707.06347) for PPO; sb3-contrib's `Recurren
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 from zipfile import BadZipFile
 
+import sb3_contrib
+import torch
 from gymnasium import spaces
-from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
@@ -74,6 +76,18 @@ class GlimpseExtractor(BaseFeaturesExtractor):
         return features
 
 
+class RecurrentPPO(sb3_contrib.RecurrentPPO):
+    """SB3's, which has its schedule at the end already when it learns from the last rollout.
+
+    So that update would have a learning rate of 0; of a single rollout nothing would be learned.
+    """
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        """Counts what has been learned from, not the rollout that is about to be."""
+        rollout = self.n_steps * self.n_envs
+        super()._update_current_progress_remaining(num_timesteps - rollout, total_timesteps)
+
+
 def make_recurrent_ppo(env: GlimpseVectorEnv, **hyperparameters: Any) -> RecurrentPPO:
     """Returns SB3's `RecurrentPPO` with RAM's glimpse network and hyperparameters that suit it.
 
@@ -133,15 +147,21 @@ def load_recurrent_ppo(path: Path, env: VecEnv | None = None, *, device: Device)
 
     Raises:
         DamagedCheckpointError: The file is missing, damaged or not SB3's.
+        OSError: It cannot be read now, whatever it holds.
         ValueError: There is no such device here, or the environments have other spaces than those
             the agent was made for.
     """
     found = find_device(device)
+    if not path.is_file():
+        raise DamagedCheckpointError(f"there is no agent {str(path)!r}")
+    contents = io.BytesIO(path.read_bytes())
     try:
-        agent = RecurrentPPO.load(path, device=found)
+        agent = RecurrentPPO.load(contents, device=found)
+    except torch.OutOfMemoryError:  # which is a RuntimeError, and no fault of the file's
+        raise
     except DAMAGE as error:
         raise DamagedCheckpointError(
-            f"{str(path)!r} is missing, damaged, or not SB3's: {error!r}"
+            f"{str(path)!r} is damaged, or not SB3's: {error!r}"
         ) from error
     if env is not None:
         agent.set_env(env)

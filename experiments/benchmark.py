@@ -347,8 +347,9 @@ class Row(NamedTuple):
         seeds: How many seeds are finished.
         error: Test error in percent, mean over seeds.
         std: Its standard deviation over seeds (n - 1), NaN for one seed.
-        low: Lower end of Wilson's 95 % interval of one seed's error, in percent; NaN for more
-            seeds, whose spread exceeds that of sampling test images.
+        low: Lower end of Wilson's 95 % interval of the error in percent, for so many test images
+            as there are: all seeds have the same ones, so their spread does not tell what others
+            would do.
         high: Upper end.
         timesteps: Environment steps learned from, mean, None if not known.
         images: Images seen in training, one an episode, None if not known.
@@ -377,10 +378,8 @@ class Row(NamedTuple):
     def of(cls, task: str, agent: str, epochs: int, results: Sequence[dict[str, Any]]) -> Row:
         """Returns the row of some results."""
         errors = np.array([100 * (1 - result["accuracy"]) for result in results])
-        low = high = float("nan")
-        if len(results) == 1:
-            trials = results[0]["num_images"]
-            low, high = wilson_interval(round(errors[0] / 100 * trials), trials)
+        trials = results[0]["num_images"]
+        low, high = wilson_interval(errors.mean() / 100 * trials, trials)
 
         def mean(name: str) -> float:
             return float(np.mean([result[name] for result in results]))
@@ -418,7 +417,7 @@ def _reinforce_rate(config: TrainConfig) -> float:
 def as_markdown(rows: Sequence[Row]) -> str:
     """Returns the table for people."""
     columns = (
-        *("task", "agent", "epochs", "seeds", "test error (%)", "95 % of one seed", "env steps"),
+        *("task", "agent", "epochs", "seeds", "test error (%)", "95 % by images", "env steps"),
         *("images", "glimpses", "fovea pixels", "parameters", "seconds"),
     )
     return markdown_table(columns, map(_cells, rows), text_columns=2)
@@ -432,7 +431,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.epochs}",
         f"{row.seeds}",
         f"{row.error:.2f}{spread}",
-        f"{row.low:.2f} to {row.high:.2f}" if row.seeds == 1 else "-",
+        f"{row.low:.2f} to {row.high:.2f}",
         "-" if row.timesteps is None else f"{row.timesteps:,.0f}",
         "-" if row.images is None else f"{row.images:,.0f}",
         f"{row.glimpses:.2f}",

@@ -97,13 +97,13 @@ class Evaluation:
         return [hits / total if total else None for hits, total in zip(right, totals, strict=True)]
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
     """Returns the 95 % confidence interval of a proportion (Wilson 1927)."""
     proportion, z_squared = successes / trials, Z_95**2
     centre = proportion + z_squared / (2 * trials)
     spread = Z_95 * math.sqrt(proportion * (1 - proportion) / trials + z_squared / (4 * trials**2))
     scale = 1 + z_squared / trials
-    return (centre - spread) / scale, (centre + spread) / scale
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def make_env(

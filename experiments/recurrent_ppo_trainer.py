@@ -9,15 +9,21 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
+from agents.base import LearningDivergedError
 from agents.files import replace_atomically
-from agents.recurrent_ppo import learning_environments, load_recurrent_ppo, make_recurrent_ppo
+from agents.hyperparameters import RecurrentPPOHyperparameters
+from agents.recurrent_ppo import (
+    RecurrentPPO,
+    learning_environments,
+    load_recurrent_ppo,
+    make_recurrent_ppo,
+)
 from agents.seeds import learning_seeds
 from experiments.config import TrainConfig
-from experiments.trainer import Progress, Trainer, training_env
+from experiments.trainer import Progress, Trainer, episodes_of_an_epoch, training_env
 
 # What SB3 logs of an update, means over its minibatches (of the loss, the last one's), and what
 # that is called here.
@@ -38,10 +44,18 @@ class RecurrentPPOTrainer(Trainer):
 
     @classmethod
     def new_agent(cls, config: TrainConfig) -> RecurrentPPO:
-        """See `Trainer.new_agent`."""
-        return make_recurrent_ppo(
-            training_env(config, AutoresetMode.SAME_STEP), **vars(config.agent)
-        )
+        """See `Trainer.new_agent`; a rollout may not be longer than an epoch."""
+        assert isinstance(config.agent, RecurrentPPOHyperparameters)
+        env = training_env(config, AutoresetMode.SAME_STEP)
+        rollout = config.agent.n_steps * config.batch_size
+        epoch = episodes_of_an_epoch(config) * env.task.num_glimpses
+        if rollout > epoch:
+            raise ValueError(
+                f"n_steps={config.agent.n_steps} in each of batch_size={config.batch_size} "
+                f"environments make a rollout of {rollout} steps, and an epoch has {epoch}; give a "
+                "smaller batch_size or n_steps"
+            )
+        return make_recurrent_ppo(env, **vars(config.agent))
 
     @classmethod
     def read_training_state(cls, path: Path, config: TrainConfig) -> RecurrentPPO:
@@ -72,7 +86,7 @@ class RecurrentPPOTrainer(Trainer):
         except ValueError as error:
             if not str(error).startswith("Expected parameter"):  # PyTorch's, of probabilities
                 raise
-            raise ValueError(
+            raise LearningDivergedError(
                 f"learning has diverged at timestep {self.agent.num_timesteps}: probabilities are "
                 "no longer numbers; give a lower learning_rate"
             ) from error

@@ -271,10 +271,15 @@ def _as_json(value: object) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object in a JSON file; a ValueError names the file that holds none."""
+    """Returns the object in a JSON file.
+
+    Raises:
+        ValueError: There is no such file, or it holds none; the message names it.
+        OSError: It cannot be read now, whatever it holds.
+    """
     try:
         document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     if not isinstance(document, dict):
         raise ValueError(f"{path} holds {type(document).__name__}, not an object")

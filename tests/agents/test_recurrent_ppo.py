@@ -86,6 +86,25 @@ def test_sb3_has_the_hyperparameters_that_are_given() -> None:
     assert tuple(layer.out_features for layer in layers) == (5, 6, 7)
 
 
+def test_every_rollout_is_learned_from_the_first_at_the_full_rate_the_last_too() -> None:
+    rollout = 6 * 32
+    agent = make_recurrent_ppo(make_env(), n_steps=6, learning_rate=0.02)
+    rates: list[float] = []
+    train = agent.train
+
+    def noting_the_rate() -> None:
+        train()
+        rates.append(agent.policy.optimizer.param_groups[0]["lr"])
+
+    agent.train = noting_the_rate
+    before = [weights.detach().clone() for weights in agent.policy.parameters()]
+    agent.learn(rollout)
+    changed = map(torch.Tensor.equal, before, agent.policy.parameters())
+    assert not any(changed)
+    agent.learn(4 * rollout)
+    assert rates == pytest.approx([0.02, 0.02, 0.015, 0.01, 0.005])
+
+
 def test_each_seed_begins_with_weights_of_its_own() -> None:
     def weights(seed: int) -> list[torch.Tensor]:
         return list(make_recurrent_ppo(make_env(), seed=seed).policy.parameters())
@@ -129,10 +148,31 @@ def test_a_damaged_file_is_named(tmp_path: Path, contents: bytes | None) -> None
             if name == "policy.pth":
                 part = part[: len(part) // 2] if contents is None else contents
             bad.writestr(name, part)
-    with pytest.raises(
-        DamagedCheckpointError, match=r"bad\.zip' is missing, damaged, or not SB3's"
-    ):
+    with pytest.raises(DamagedCheckpointError, match=r"bad\.zip' is damaged, or not SB3's"):
         load_recurrent_ppo(tmp_path / "bad.zip", device="cpu")
+
+
+def test_a_file_that_cannot_be_read_now_or_is_too_large_for_here_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "agent.zip"
+    with pytest.raises(DamagedCheckpointError, match="there is no agent"):
+        load_recurrent_ppo(path, device="cpu")
+    make_recurrent_ppo(make_env()).save(path)
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    def load() -> RecurrentPPO:
+        return load_recurrent_ppo(path, device="cpu")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda _: fail(OSError(5, "the storage is away")))
+        with pytest.raises(OSError, match="storage"):
+            load()
+    monkeypatch.setattr(torch, "load", lambda *_, **__: fail(torch.OutOfMemoryError()))
+    with pytest.raises(torch.OutOfMemoryError):
+        load()
 
 
 def test_environments_with_other_spaces_are_no_damage(tmp_path: Path) -> None:

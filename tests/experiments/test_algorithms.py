@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,22 @@ def test_a_run_that_cannot_be_gone_on_with_here_is_left_as_it_is(
     finally:
         data.with_suffix(".gone").rename(data)
     assert contents(run) == before
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+def test_a_run_that_cannot_be_read_now_is_left_as_it_is(
+    run: Path, tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_text = Path.read_text
+
+    def read(path: Path, *args: Any) -> str:
+        if path.name == "config.json":
+            raise OSError(5, "the storage is away")
+        return read_text(path, *args)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    with pytest.raises(OSError, match="storage"):
+        go_on_or_start(run, tiny_config)
     assert [path.name for path in run.parent.iterdir()] == ["run"]
 
 

@@ -510,9 +510,9 @@ def test_a_row_is_the_mean_over_seeds_with_their_spread() -> None:
     row = Row.of("t", "a", 1, [{**blank, "accuracy": 0.9}, {**blank, "accuracy": 0.8}])
     assert row.error == pytest.approx(15)
     assert row.std == pytest.approx(math.sqrt(50))
-    assert math.isnan(row.low)
-    assert math.isnan(row.high)
-    assert "| t | a | 1 | 2 | 15.00 ± 7.07 | - |" in as_markdown([row])
+    # Both seeds have the same 100 images: Wilson's interval of 15 in 100.
+    assert (row.low, row.high) == pytest.approx((9.31, 23.28), abs=0.01)
+    assert "| t | a | 1 | 2 | 15.00 ± 7.07 | 9.31 to 23.28 |" in as_markdown([row])
     one = Row.of("t", "a", 1, [{**blank, "num_images": 200, "accuracy": 0.85}])
     # Wilson's interval of 30 in 200, worked out by hand: (0.15962 ± 0.04974) / 1.01921.
     assert one.low == pytest.approx(10.72, abs=0.03)

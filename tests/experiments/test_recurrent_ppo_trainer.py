@@ -150,7 +150,16 @@ def test_metrics_are_of_the_reward_and_ppos_losses(finished_run: Path) -> None:
 def test_the_learning_rate_falls_to_nought_over_the_whole_run(finished_run: Path) -> None:
     agent = RecurrentPPO.load(finished_run / "checkpoints" / "latest.zip")
     assert agent.num_timesteps == 2550
-    assert agent._current_progress_remaining <= 0
+    assert agent._current_progress_remaining == pytest.approx(1 - (2550 - 150) / 2475)
+
+
+def test_a_rollout_longer_than_an_epoch_is_refused(
+    ppo_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match=r"n_steps=34 .*batch_size=25 .* 850 steps.* has 825;"):
+        main([*ppo_options, "--n-steps", "34", "--run-dir", str(folder)])
+    assert not folder.exists()
 
 
 def test_sb3s_logger_and_ours_write_for_tensorboard(finished_run: Path) -> None:
