@@ -3,7 +3,8 @@
 Sources: Williams 1992 for REINFORCE with a baseline; Mnih et al. 2014 (arXiv 1406.6247), section
 3.2, for the hybrid of it with supervised classification.
 
-Shapes: `T` glimpses of an episode, `B` episodes side by side, `K` classes.
+Shapes: `T` glimpses of an episode, `B` episodes side by side, `K` classes, or moves where these are
+what is chosen; `C` choices of an episode that count: all `T` moves, or the last answer alone.
 """
 
 from __future__ import annotations
@@ -24,24 +25,22 @@ class Rollout(NamedTuple):
     """One episode in every sub-environment.
 
     Attributes:
-        log_probs: Log-probability of what was sampled after each glimpse, `(T, B)`: the next
-            location and, after the last glimpse, the class. Zero where nothing was sampled: the
-            class where it is supervised, locations where the gaze is not learned.
+        location_log_probs: Log-probability of where was looked after each glimpse but the last,
+            `(T - 1, B)`; zero where the gaze is not learned.
+        choice_log_probs: Log-probability of what was chosen, `(C, B)`; None where that is not
+            sampled, but supervised.
         baselines: The return that was expected after each glimpse, `(T, B)`.
         class_logits: `(T, B, K)`.
         labels: The true classes, int64 `(B,)`; None where they are not told, as in tasks of moves.
         returns: The undiscounted sum of an episode's rewards, `(B,)`.
-        move_log_probs: In tasks of moves, which count after every glimpse as an answer does after
-            the last one: their log-probability, `(T, B)`. `class_logits` are of moves then, and
-            `log_probs` of locations alone.
     """
 
-    log_probs: Tensor
+    location_log_probs: Tensor
+    choice_log_probs: Tensor | None
     baselines: Tensor
     class_logits: Tensor
     labels: Tensor | None
     returns: Tensor
-    move_log_probs: Tensor | None = None
 
 
 class Losses(NamedTuple):
@@ -67,21 +66,18 @@ def attention_loss(rollout: Rollout, hyperparameters: ReinforceHyperparameters) 
     """
     errors = location_returns(rollout, hyperparameters) - rollout.baselines
     advantages = errors.detach()
-    terms = -(rollout.log_probs * advantages).mean(dim=1)
-    reinforce = terms[:-1].sum()
+    reinforce = _reinforce(rollout.location_log_probs, advantages[:-1])
     baseline = errors.square().mean()
-    if rollout.move_log_probs is not None:
-        classification = _reinforce_choices(
-            rollout.move_log_probs, rollout.class_logits, advantages, hyperparameters
-        )
-    elif rollout.labels is not None and hyperparameters.loss == "hybrid":
+    if (chosen := rollout.choice_log_probs) is None:
+        assert rollout.labels is not None
         classification = _cross_entropy(
             rollout.class_logits, rollout.labels, hyperparameters.supervise
         )
     else:
-        classification = _reinforce_choices(
-            rollout.log_probs[-1:], rollout.class_logits[-1:], advantages[-1:], hyperparameters
-        )
+        last = slice(-len(chosen), None)
+        entropy = _entropy(rollout.class_logits[last])
+        classification = _reinforce(chosen, advantages[last])
+        classification = classification - hyperparameters.entropy_weight * entropy
     total = classification + hyperparameters.reinforce_weight * reinforce + baseline
     return Losses(total, classification, reinforce, baseline)
 
@@ -130,21 +126,20 @@ def _cross_entropy(class_logits: Tensor, labels: Tensor, supervise: Supervise) -
     return (weights * each).sum() / weights.sum()
 
 
-def _reinforce_choices(
-    log_probs: Tensor, logits: Tensor, advantages: Tensor, hyperparameters: ReinforceHyperparameters
-) -> Tensor:
-    """Returns REINFORCE of choices, less their entropy: batch means, summed over time.
+def _reinforce(log_probs: Tensor, advantages: Tensor) -> Tensor:
+    """Returns REINFORCE's surrogate loss of what was sampled: a batch mean, summed over time.
 
     Args:
-        log_probs: Of what was chosen, `(C, B)`.
-        logits: Of all there was to choose from, `(C, B, K)`.
-        advantages: How much better than expected it went, `(C, B)`.
-        hyperparameters: With the weight of the entropy.
+        log_probs: Of what was sampled, `(time, B)`.
+        advantages: How much better than expected it went, `(time, B)`, a constant.
     """
-    reinforce = -(log_probs * advantages).mean(dim=1).sum()
+    return -(log_probs * advantages).mean(dim=1).sum()
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    """Returns the entropy of choices `(C, B, K)` in nats: a batch mean, summed over time."""
     log_softmax = logits.log_softmax(dim=-1)
-    entropy = -(log_softmax.exp() * log_softmax).sum(dim=-1).mean(dim=1).sum()
-    return reinforce - hyperparameters.entropy_weight * entropy
+    return -(log_softmax.exp() * log_softmax).sum(dim=-1).mean(dim=1).sum()
 
 
 def gaussian_log_prob(sample: Tensor, mean: Tensor, std: float) -> Tensor:

@@ -216,7 +216,7 @@ class Reinforce:
                 rollout = play(reset_seed)
                 losses = attention_loss(rollout, self.hyperparameters)
             metrics = self._update(rollout, losses, progress)
-            timesteps = rollout.log_probs.numel() * self._share.processes
+            timesteps = rollout.baselines.numel() * self._share.processes
             self.num_timesteps += timesteps
             self._timesteps_ever += timesteps
             reset_seed = None
@@ -270,12 +270,8 @@ class Reinforce:
         hidden, taken = torch.stack(hiddens), torch.stack(counts)
         means = self.network.location_mean(hidden, taken, torch.stack(looked_at))
         class_logits = self.network.class_logits(hidden)
-        locations = self._location_log_probs(means, torch.stack(samples))
-        chosen = self._choice_log_probs(class_logits, torch.stack(choices))
-        answers, moves, labels, known = chosen[-1:], None, None, None
-        if self.spaces.choice == "move":
-            answers, moves = torch.zeros_like(chosen[-1:]), chosen
-        elif (found := _final_labels(info)) is not None:
+        labels = known = None
+        if self.spaces.choice == "label" and (found := _final_labels(info)) is not None:
             self._require_classes(found)
             labels = torch.as_tensor(found, device=self.device)
             if self.hyperparameters.baseline == "informed":
@@ -286,12 +282,12 @@ class Reinforce:
                 "give loss='reinforce', which learns them from the reward alone"
             )
         return Rollout(
-            log_probs=torch.cat([locations[:-1], answers]),
+            location_log_probs=self._location_log_probs(means[:-1], torch.stack(samples)[:-1]),
+            choice_log_probs=self._choice_log_probs(class_logits, torch.stack(choices)),
             baselines=self.network.baseline(hidden, known),
             class_logits=class_logits,
             labels=labels,
             returns=torch.as_tensor(returns, dtype=torch.float32, device=self.device),
-            move_log_probs=moves,
         )
 
     # What is sampled is a constant; the gradient is of its log-probability. It is cut off after
@@ -345,16 +341,17 @@ class Reinforce:
         return fill(torch.empty(*shape, device=self.device), generator=self._generator)
 
     def _location_log_probs(self, means: Tensor, samples: Tensor) -> Tensor:
-        """Returns the log-probabilities of locations, `(T, B)`."""
+        """Returns the log-probabilities of locations, `(T - 1, B)`."""
         if self.hyperparameters.gaze == "learned":
             return gaussian_log_prob(samples, means, self.location_std)
         return torch.zeros_like(samples[..., 0])  # certain, whatever the weights
 
-    def _choice_log_probs(self, logits: Tensor, choices: Tensor) -> Tensor:
-        """Returns the log-probabilities of choices, `(T, B)`; zero where they are taught."""
+    def _choice_log_probs(self, logits: Tensor, choices: Tensor) -> Tensor | None:
+        """Returns the log-probabilities of the choices that count; None where they are taught."""
         if self.hyperparameters.loss == "hybrid":
-            return torch.zeros_like(logits[..., 0])
-        return logits.log_softmax(dim=-1).gather(-1, choices.unsqueeze(-1)).squeeze(-1)
+            return None
+        log_probs = logits.log_softmax(dim=-1).gather(-1, choices.unsqueeze(-1)).squeeze(-1)
+        return log_probs if self.spaces.choice == "move" else log_probs[-1:]
 
     def _update(self, rollout: Rollout, losses: Losses, progress: float) -> UpdateMetrics:
         """Takes one step down the loss's gradient."""

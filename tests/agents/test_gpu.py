@@ -99,7 +99,7 @@ def test_learning_goes_on_from_a_training_state(tmp_path: Path, first: Any, then
 def test_equal_seeds_give_equal_samples() -> None:
     env = make_env()
     rollouts = [Reinforce(env, **SMALL, seed=3, device="cuda").rollout(seed=0) for _ in range(2)]
-    torch.testing.assert_close(rollouts[0].log_probs, rollouts[1].log_probs)
+    torch.testing.assert_close(*[rollout.location_log_probs for rollout in rollouts])
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn"])

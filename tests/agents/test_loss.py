@@ -22,7 +22,8 @@ LN2 = math.log(2)
 def make_rollout() -> Rollout:
     """Two time steps of two episodes, the first answered rightly."""
     return Rollout(
-        log_probs=torch.tensor([[-1.0, -4.0], [0.0, 0.0]], requires_grad=True),
+        location_log_probs=torch.tensor([[-1.0, -4.0]], requires_grad=True),
+        choice_log_probs=None,
         baselines=torch.tensor([[0.5, 0.25], [0.5, 0.75]], requires_grad=True),
         class_logits=torch.tensor(
             [[[0.0, 0.0], [0.0, 0.0]], [[math.log(3), 0.0], [0.0, 0.0]]], requires_grad=True
@@ -41,20 +42,21 @@ def test_reinforce_is_minus_log_prob_times_advantage_summed_over_time() -> None:
 
 def test_a_choice_from_the_reward_alone_becomes_likelier_where_it_paid() -> None:
     # After the last glimpse the advantages are 1 - 0.5 and 0 - 0.75: minus their mean is minimised.
-    rollout = make_rollout()
     options = ReinforceHyperparameters(loss="reinforce", entropy_weight=0.0)
-    attention_loss(rollout, options).classification.backward()
-    assert rollout.log_probs.grad.tolist() == [[0, 0], [-0.25, 0.375]]
+    answer = make_rollout()._replace(choice_log_probs=torch.zeros(1, 2, requires_grad=True))
+    attention_loss(answer, options).classification.backward()
+    assert answer.location_log_probs.grad is None
+    assert answer.choice_log_probs.grad.tolist() == [[-0.25, 0.375]]
     # Moves count at every step: after the first glimpse 1 - 0.5 and 0 - 0.25.
-    moves = rollout._replace(labels=None, move_log_probs=torch.zeros(2, 2, requires_grad=True))
+    moves = answer._replace(labels=None, choice_log_probs=torch.zeros(2, 2, requires_grad=True))
     attention_loss(moves, options).classification.backward()
-    assert moves.move_log_probs.grad.tolist() == [[-0.25, 0.125], [-0.25, 0.375]]
+    assert moves.choice_log_probs.grad.tolist() == [[-0.25, 0.125], [-0.25, 0.375]]
 
 
 def test_a_step_more_with_the_same_terms_doubles_reinforce() -> None:
     rollout = make_rollout()
     twice = rollout._replace(
-        log_probs=torch.cat([rollout.log_probs[:1].repeat(2, 1), rollout.log_probs[-1:]]),
+        location_log_probs=rollout.location_log_probs.repeat(2, 1),
         baselines=rollout.baselines[[0, 0, 1]],
     )
     losses = attention_loss(twice, ReinforceHyperparameters())
@@ -71,7 +73,8 @@ def three_glimpses() -> Rollout:
     """The true class has the odds 1 : 1, 3 : 1 and 1 : e^9 after each glimpse of one episode."""
     logits = torch.tensor([0.0, math.log(3), -9.0]).reshape(3, 1, 1)
     return Rollout(
-        log_probs=torch.zeros(3, 1),
+        location_log_probs=torch.zeros(2, 1),
+        choice_log_probs=None,
         baselines=torch.zeros(3, 1),
         class_logits=torch.cat([logits, torch.zeros(3, 1, 1)], dim=-1),
         labels=torch.tensor([0]),
@@ -125,7 +128,7 @@ def test_classification_is_cross_entropy(supervise: str, expected: float) -> Non
 
 @pytest.mark.parametrize("weight", [0.0, 0.2])
 def test_from_the_reward_alone_the_class_is_reinforced_too_less_its_entropy(weight: float) -> None:
-    rollout = make_rollout()._replace(log_probs=torch.tensor([[-1.0, -4.0], [-2.0, -3.0]]))
+    rollout = make_rollout()._replace(choice_log_probs=torch.tensor([[-2.0, -3.0]]))
     hyperparameters = ReinforceHyperparameters(
         loss="reinforce", reinforce_weight=10, entropy_weight=weight
     )
@@ -140,7 +143,7 @@ def test_from_the_reward_alone_the_class_is_reinforced_too_less_its_entropy(weig
 
 def test_moves_are_reinforced_at_every_step_less_their_entropy() -> None:
     rollout = make_rollout()._replace(
-        labels=None, move_log_probs=torch.tensor([[-1.0, -4.0], [-2.0, -3.0]])
+        labels=None, choice_log_probs=torch.tensor([[-1.0, -4.0], [-2.0, -3.0]])
     )
     hyperparameters = ReinforceHyperparameters(loss="reinforce", entropy_weight=0.2)
     losses = attention_loss(rollout, hyperparameters)
@@ -163,7 +166,7 @@ def test_the_advantage_holds_no_gradient_of_the_baseline() -> None:
     attention_loss(rollout, ReinforceHyperparameters()).reinforce.backward()
     assert rollout.baselines.grad is None
     # d/dlog_prob = -advantage / B, of the locations
-    torch.testing.assert_close(rollout.log_probs.grad, torch.tensor([[-0.25, 0.125], [0.0, 0.0]]))
+    assert rollout.location_log_probs.grad.tolist() == [[-0.25, 0.125]]
 
 
 def test_the_baseline_learns_from_its_own_error_only() -> None:

@@ -94,12 +94,10 @@ def test_a_rollout_of_moves_has_their_log_probabilities_and_no_labels(
     assert rollout.labels is None
     moves = torch.as_tensor(np.stack([action["move"] for action in env.actions]))
     expected = rollout.class_logits.log_softmax(dim=-1).gather(-1, moves.unsqueeze(-1)).squeeze(-1)
-    torch.testing.assert_close(rollout.move_log_probs, expected)
+    torch.testing.assert_close(rollout.choice_log_probs, expected)
     assert len(moves.unique()) > 1  # sampled, not the likeliest
-    assert rollout.log_probs[:-1].abs().min() > 0
-    assert (
-        rollout.log_probs[-1].tolist() == [0.0] * 4
-    )  # the location after which nothing is decided
+    assert rollout.location_log_probs.shape == (2, 4)
+    assert rollout.location_log_probs.abs().min() > 0
 
 
 def test_moves_need_the_reward_alone(catch_env: CatchVectorEnv) -> None:
@@ -190,8 +188,8 @@ def test_a_location_is_as_likely_as_the_noise_of_now_says(tiny_env: GlimpseVecto
     env = Recorder(tiny_env)  # whose gaze begins at the centre, for every image
     agent = Reinforce(env, location_std=0.2, final_location_std=0.05, **SMALL)
     agent.location_std = 0.05
-    log_probs = agent.rollout(seed=0).log_probs.detach().numpy()
-    for action, log_prob in zip(env.actions[:-1], log_probs[:-1], strict=True):
+    log_probs = agent.rollout(seed=0).location_log_probs.detach().numpy()
+    for action, log_prob in zip(env.actions[:-1], log_probs, strict=True):
         squares = np.square(action["location"] / 0.05).sum(axis=1)
         np.testing.assert_allclose(log_prob, -squares / 2 - np.log(2 * np.pi * 0.05**2), rtol=1e-4)
 
@@ -365,7 +363,7 @@ def test_no_weights_are_idle(tiny_env: GlimpseVectorEnv, name: str) -> None:
 
 def test_a_rollout_has_a_row_for_each_glimpse(tiny_env: GlimpseVectorEnv) -> None:
     rollout = Reinforce(tiny_env, **SMALL).rollout(seed=0)
-    assert rollout.log_probs.shape == rollout.baselines.shape == (3, 4)
+    assert rollout.baselines.shape == (3, 4)
     assert rollout.class_logits.shape == (3, 4, 3)
     assert rollout.labels.shape == rollout.returns.shape == (4,)
 
@@ -419,7 +417,7 @@ def test_the_sample_is_detached_and_the_mean_is_not(tiny_env: GlimpseVectorEnv) 
     agent = Reinforce(env, **SMALL, location_std=0.1)  # its mean is the centre, at first
     rollout = agent.rollout(seed=0)
     bias = agent.network.location_network.bias
-    (gradient,) = torch.autograd.grad(rollout.log_probs.sum(), bias)
+    (gradient,) = torch.autograd.grad(rollout.location_log_probs.sum(), bias)
     # d log N(sample; mean, std) / d mean = (sample - mean) / std**2, of the two that were looked at
     looked_at = sum(action["location"].sum(axis=0) for action in env.actions[:2])
     np.testing.assert_allclose(gradient.numpy(), looked_at / 0.1**2, rtol=1e-4)
@@ -462,7 +460,7 @@ def test_an_informed_baseline_may_know_the_truth_and_the_gaze_may_not(
     rollout = agent.rollout(seed=0)
     likelihoods = log_likelihoods(rollout.class_logits, rollout.labels)
     torch.testing.assert_close(rollout.baselines, likelihoods)
-    torch.testing.assert_close(rollout.log_probs, plain.log_probs)
+    torch.testing.assert_close(rollout.location_log_probs, plain.location_log_probs)
     losses = attention_loss(rollout, agent.hyperparameters)
     losses.baseline.backward()
     assert agent.network.core.transition.weight.grad is None
@@ -473,7 +471,7 @@ def test_log_prob_is_of_the_sample_before_it_is_clamped(tiny_env: GlimpseVectorE
     std = 3.0  # nearly every sample is outside the image
     env = Recorder(tiny_env)
     agent = Reinforce(env, **SMALL, location_std=std)  # all means are 0 before it learns
-    log_probs = agent.rollout(seed=0).log_probs[:-1].detach().numpy()
+    log_probs = agent.rollout(seed=0).location_log_probs.detach().numpy()
     locations = np.stack([action["location"] for action in env.actions])[:-1]
 
     constant = -2 * np.log(std * np.sqrt(2 * np.pi))
@@ -495,7 +493,7 @@ def test_a_gaze_that_reckons_from_where_it_looks(
     env, std = Recorder(tiny_env), 0.01  # no sample leaves the image
     options = {"core": core, "raster": raster, "location_frame": "gaze", "location_std": std}
     agent = Reinforce(env, **options, **SMALL)
-    log_probs = agent.rollout(seed=0).log_probs[:-1].detach().numpy()
+    log_probs = agent.rollout(seed=0).location_log_probs.detach().numpy()
     first, second, _ = (action["location"] for action in env.actions)
     # Before it learns, the steps are the raster's: from the centre, and on to the next place.
     places = np.array([raster[0], raster[-1]] if raster else [(0, 0), (0, 0)])
@@ -513,8 +511,8 @@ def test_a_gaze_that_reckons_from_where_it_looks(
 
 def test_the_location_that_no_glimpse_used_does_not_count(tiny_env: GlimpseVectorEnv) -> None:
     rollout = Reinforce(tiny_env, **SMALL).rollout(seed=0)
-    assert (rollout.log_probs[-1] == 0).all()
-    assert (rollout.log_probs[:-1] != 0).all()
+    assert rollout.location_log_probs.shape == (2, 4)  # of three
+    assert (rollout.location_log_probs != 0).all()
 
 
 def test_pure_reinforce_explores_classes_and_counts_the_last_alone(
@@ -525,7 +523,7 @@ def test_pure_reinforce_explores_classes_and_counts_the_last_alone(
     rollout = agent.rollout(seed=0)
     named = torch.as_tensor(env.actions[-1]["label"])
     expected = rollout.class_logits[-1].log_softmax(dim=-1)[torch.arange(4), named]
-    torch.testing.assert_close(rollout.log_probs[-1], expected)
+    torch.testing.assert_close(rollout.choice_log_probs, expected.unsqueeze(0))
     assert rollout.returns.tolist() == (named == rollout.labels).float().tolist()
 
 
@@ -795,7 +793,8 @@ def test_only_the_products_are_of_bfloat16(tiny_env: GlimpseVectorEnv, loss: str
     for values in (rollout.class_logits, rollout.baselines):
         assert values.dtype == torch.float32
         assert (values != values.bfloat16()).any()
-    assert rollout.log_probs.dtype == torch.float32
+    assert rollout.location_log_probs.dtype == torch.float32
+    assert loss == "hybrid" or rollout.choice_log_probs.dtype == torch.float32
 
 
 def test_acting_is_in_float32_whatever_was_learned_in(tiny_env: GlimpseVectorEnv) -> None:
