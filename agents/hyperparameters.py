@@ -67,8 +67,8 @@ class ReinforceHyperparameters:
     glimpses. All else is learned in the same way."""
     raster: tuple[Place, ...] = ()
     """Places (x, y) that the gaze begins with, before it learns to depart from them: one after each
-    glimpse, and again from the first after the last; on the command line as x y x y ... None: the
-    centre, as in the paper."""
+    glimpse, and again from the first after the last; on the command line as x y x y ... No places:
+    the centre."""
     location_frame: LocationFrame = "image"
     """What a learned gaze reckons from: the image, as in the paper, or where it looks now. How far
     a thing is from there can be seen, and does not depend on where in the image it is. The raster
@@ -79,8 +79,8 @@ class ReinforceHyperparameters:
     """Its value when the schedule of the learning rate ends, reached along a line; None: it stays.
     A gaze is tested without noise: with little of it at the end, it is trained so, too."""
     white_level: float = 1.0
-    """What white is to the network: 1, or 255 as in programs that train on bytes, such as Torch7's
-    example, whose learning rates are made for that."""
+    """What white is to the network: 1; more, as in the presets, for larger signals; 255 as in programs
+    that train on bytes, such as Torch7's example, whose learning rates are made for that."""
     initialisation: Initialisation = "uniform"
     """How the weights of the glimpse network, and of what enters the core, begin: PyTorch's and
     Torch7's uniform, or He et al. 2015 (arXiv 1502.01852), by which signals keep their size from

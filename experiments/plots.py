@@ -340,7 +340,7 @@ def plot_gaze(
     """Draws a map of where an agent looks for each time step, as PNG.
 
     Args:
-        locations: Centres `(x, y)` of the glimpses in pixels from the image's top-left edge,
+        locations: Centres `(x, y)` of the glimpses in pixels from the image's top-left corner,
             `(num_episodes, num_glimpses, 2)`; NaN where an episode had been answered before.
         mean_image: The mean of the images, drawn in grey behind the map, `(height, width)` or
             `(height, width, channels)`.

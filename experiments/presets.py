@@ -25,7 +25,7 @@ def circle(*, radius: float, count: int) -> tuple[Place, ...]:
 
 
 def pixels(*places: Place, image_size: int) -> tuple[Place, ...]:
-    """Returns places that are given in pixels from the top-left edge of a square image."""
+    """Returns places that are given in pixels from the top-left corner of a square image."""
     return tuple((2 * x / image_size - 1, 2 * y / image_size - 1) for x, y in places)
 
 

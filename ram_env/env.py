@@ -133,7 +133,7 @@ class GlimpseEnv(TaskEnv):
     `Dict(glimpse=Box(0, 1, (num_scales, patch_size, patch_size[, channels]), float32),
     location=Box(-1, 1, (2,), float32))`: the patches of all scales, finest first, and where they
     are centred. See `ram_env.sensor` for the geometry. Locations are `(x, y)`, (-1, -1) the
-    top-left and (1, 1) the bottom-right edge of the image, as far as `location_range` reaches.
+    top-left and (1, 1) the bottom-right corner of the image, as far as `location_range` reaches.
 
     ## Action space
     - `action_format="dict"`: `Dict(location=Box(-1, 1, (2,), float32), label=Discrete(K))`.

@@ -4,7 +4,7 @@ Geometry, for an image of `width` by `height` pixels:
 
 - A location `(x, y)` in [-1, 1]^2 is the point `((x + 1) / 2 * width, (y + 1) / 2 * height)` of the
   image plane, in which pixel `(column, row)` covers `[column, column + 1] x [row, row + 1]`. So
-  (-1, -1) is the top-left edge of the image, (0, 0) its centre, (1, 1) its bottom-right edge.
+  (-1, -1) is the top-left corner of the image, (0, 0) its centre, (1, 1) its bottom-right corner.
 - Scale `k` is a square of `patch_size * scale_factor**k` pixels a side, snapped to whole pixels as
   near to that point as can be (half a pixel off at the most), and averaged down to `patch_size` by
   `patch_size` values. A tie goes right and down; so does what float32 cannot tell from a tie, a
@@ -165,7 +165,7 @@ class GlimpseSensor:
             locations: `(..., 2)`, `(x, y)` in [-1, 1].
 
         Returns:
-            float64 `(..., 2)`, `(x, y)` in pixels from the top-left edge.
+            float64 `(..., 2)`, `(x, y)` in pixels from the top-left corner.
         """
         height, width = image_size
         half_sides = np.array([width / 2, height / 2])

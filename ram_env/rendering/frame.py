@@ -107,7 +107,7 @@ def render_frame(
 
     Args:
         image: The scene, uint8 `(height, width)` or `(height, width, channels)`, 1 or 3 channels.
-        fixations: Centres `(x, y)` of the glimpses so far, in pixels from the top-left edge of
+        fixations: Centres `(x, y)` of the glimpses so far, in pixels from the top-left corner of
             the image, `(t, 2)`, the current one last.
         boxes: Left, top, right and bottom pixel edges (half-open) of every scale at the current
             fixation, finest first, `(num_scales, 4)`. They may lie outside the image.
