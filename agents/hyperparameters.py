@@ -79,8 +79,9 @@ class ReinforceHyperparameters:
     """Its value when the schedule of the learning rate ends, reached along a line; None: it stays.
     A gaze is tested without noise: with little of it at the end, it is trained so, too."""
     white_level: float = 1.0
-    """What white is to the network: 1; more, as in the presets, for larger signals; 255 as in programs
-    that train on bytes, such as Torch7's example, whose learning rates are made for that."""
+    """What white is to the network: 1; more, as in the presets, for larger signals; 255 as in
+    programs that train on bytes, such as Torch7's example, whose learning rates are made for
+    that."""
     initialisation: Initialisation = "uniform"
     """How the weights of the glimpse network, and of what enters the core, begin: PyTorch's and
     Torch7's uniform, or He et al. 2015 (arXiv 1502.01852), by which signals keep their size from

@@ -317,10 +317,10 @@ class RecurrentAttention(nn.Module):
 
     The location head's output is an offset to a raster of places, one for each time step, which are
     the same for every image and learned, too: the gaze begins as a raster and learns where to
-    depart from it. A raster of the centre alone is what the preset `mnih-2014` has. Where the gaze reckons from
-    where it looks, it is an offset to the step that leads from one such place to the next (to the
-    first, from the centre): how far a thing is from the middle of its view does not depend on where
-    in the image that is.
+    depart from it. A raster of the centre alone is what the preset `mnih-2014` has. Where the gaze
+    reckons from where it looks, it is an offset to the step that leads from one such place to the
+    next (to the first, from the centre): how far a thing is from the middle of its view does not
+    depend on where in the image that is.
 
     Args:
         glimpse_shape: Shape of one glimpse, `(num_scales, patch, patch[, channels])`.
