@@ -68,7 +68,7 @@ _MAX_BAR_ROW = 26
 
 # Proportions of text and marks to the font's size.
 _DIGIT_WIDTH = 0.6
-_PERCENT_WIDTH = 2.6
+_PERCENT_WIDTH = 3.0
 _MIN_PERCENT_ROW = 10  # width of a bar's row: narrower ones have no percentage
 _MARK_WIDTH = 0.9
 _TICK = ((-0.38, 0.02), (-0.1, 0.3), (0.4, -0.32))
