@@ -31,6 +31,10 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         with beside.open("r+b") as file:
             os.fsync(file.fileno())  # the move must not be on disk before the contents are
         beside.replace(path)
+    except OSError as error:
+        if error.errno is not None:  # the system's, which does not say which disk is full
+            error.filename = str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -48,7 +48,7 @@ from experiments.launcher import (
 )
 from experiments.presets import find_preset
 from experiments.render import draw_gaze, gaze_centres, mean_image
-from experiments.run_folder import read_json, sole_driver, write_json, write_text
+from experiments.run_folder import is_unused, read_json, sole_driver, write_json, write_text
 from experiments.tables import csv_table, markdown_table
 from ram_env.validation import require_integer
 
@@ -58,6 +58,7 @@ FAILURE = "failure.txt"
 STEPS_PER_SECOND = {PPO: 1_000.0, "mlp": 150_000.0, "cnn": 25_000.0}
 SMALL_REINFORCE, LARGE_REINFORCE, MAP_REINFORCE = 35_000.0, 18_000.0, 2_500.0
 LARGE_HIDDEN_SIZE = 512
+CELLS = "cells"  # folder of the runs
 GAZE = "gaze.npy"  # of a cell: where it looked at the test images, in pixels
 SEEDS = 3
 QUICK_AGENTS = "ram,ram-raster,ram-random,ram-center,ppo"
@@ -130,7 +131,7 @@ def _names(text: str) -> list[str]:
 def folder_of(folder: Path, cell: Cell) -> Path:
     """Returns the folder of a cell of the benchmark in a folder."""
     epochs, seed = f"{cell.epochs}-epochs", f"seed-{cell.seed}"
-    return folder / "cells" / _slug(cell.task) / epochs / _slug(cell.agent) / seed
+    return folder / CELLS / _slug(cell.task) / epochs / _slug(cell.agent) / seed
 
 
 def _slug(name: str) -> str:
@@ -450,6 +451,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(command: BenchmarkCommand, cells: Sequence[Cell]) -> None:
+    if not is_unused(command.folder) and not (command.folder / CELLS).is_dir():
+        raise ValueError(
+            f"--folder {command.folder} holds something else than a benchmark; give a new one"
+        )
     benchmark = Benchmark(command.folder, cells)
     print(benchmark.plan(), file=sys.stderr)
     try:

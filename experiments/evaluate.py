@@ -28,6 +28,7 @@ from ram_env.validation import brief, require_integer
 
 EVALUATION_ENVS = 500
 MAX_CLASSES_TOLD = 20
+MAX_CLASSES_OF_CONFUSION = 1000
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
@@ -92,8 +93,8 @@ class Evaluation:
     @property
     def accuracy_by_class(self) -> list[float | None]:
         """The accuracy on the items of each class, None for a class without items."""
-        totals = self.confusion.sum(axis=1)
-        right = np.diagonal(self.confusion)
+        totals = np.bincount(self.labels, minlength=self.num_classes)
+        right = np.bincount(self.labels[self.labels == self.predictions], minlength=len(totals))
         return [hits / total if total else None for hits, total in zip(right, totals, strict=True)]
 
 
@@ -333,6 +334,8 @@ def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str,
     gazes: dict[str, Gaze] = {"random": RandomGaze(seed=0), "center": center_gaze}
     if env.task.action_format != "dict":
         gazes = {}
+    few = learned.num_classes <= MAX_CLASSES_OF_CONFUSION  # it has the square of them
+    confusion = learned.confusion.tolist() if few else None
     scripted = {name: evaluate(WithGaze(agent, gaze), env).accuracy for name, gaze in gazes.items()}
     return {
         "version": __version__,
@@ -343,7 +346,7 @@ def score(agent: Agent, env: GlimpseVectorEnv, learned: Evaluation) -> dict[str,
         "accuracy_after_glimpses": learned.accuracy_after_glimpses,
         "accuracy_by_gaze": {"own": learned.accuracy, **scripted},
         "accuracy_by_class": learned.accuracy_by_class,
-        "confusion": learned.confusion.tolist(),
+        "confusion": confusion,
     }
 
 
@@ -375,11 +378,13 @@ def describe(scores: dict[str, Any]) -> str:
     low, high = scores["confidence_interval_95"]
     after = scores["accuracy_after_glimpses"]
     by_class = scores["accuracy_by_class"]
-    classes = [
-        _table("class", range(len(by_class)), by_class),
-        "confusion (rows: true class, columns: answer, the last: no answer)",
-        _confusion_table(scores["confusion"]),
-    ]
+    classes = []
+    if len(by_class) <= MAX_CLASSES_TOLD:
+        classes = [
+            _table("class", range(len(by_class)), by_class),
+            "confusion (rows: true class, columns: answer, the last: no answer)",
+            _confusion_table(scores["confusion"]),
+        ]
     return "\n".join(
         [
             f"{scores['split']} accuracy: {scores['accuracy']:.2%} of {scores['num_images']:,} "
@@ -388,7 +393,7 @@ def describe(scores: dict[str, Any]) -> str:
             "",
             _table("after glimpse", range(1, len(after) + 1), after),
             _table("gaze", scores["accuracy_by_gaze"], scores["accuracy_by_gaze"].values()),
-            *(classes if len(by_class) <= MAX_CLASSES_TOLD else ()),
+            *classes,
         ]
     )
 

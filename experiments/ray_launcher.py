@@ -57,7 +57,7 @@ def launch_on_ray(jobs: Jobs[Job], run: Run[Job], place: Workers) -> None:
             log_to_driver=False,
             logging_level=logging.CRITICAL,
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises that itself, where it takes too long to start
         what = (
             "Ray cannot be started here"
             if address is None

@@ -326,7 +326,11 @@ class Sweep:
 
     def _result(self, record: FrozenTrial) -> Result:
         job = self._job(record.number, record.params)
-        runs = [RunFolder(path).read_metrics() for path in job.runs]
+        try:
+            runs = [RunFolder(path).read_metrics() for path in job.runs]
+        except ValueError as error:  # of a trial that has ended: all others have results
+            print(f"{job}: {error}", file=sys.stderr)
+            runs = []
         return Result(
             number=record.number,
             state=record.state,

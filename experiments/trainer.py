@@ -69,7 +69,8 @@ class EpochTrainer(ABC):
         stop_signal: Set it to make training stop after the current update.
 
     Raises:
-        DamagedCheckpointError: The metrics in the folder are not those of the agent's training.
+        DamagedCheckpointError: The metrics or the model in the folder are not those of the agent's
+            training.
     """
 
     def __init__(
@@ -95,8 +96,18 @@ class EpochTrainer(ABC):
             raise DamagedCheckpointError(
                 f"{error}; put the file back, or begin a new run"
             ) from error
-        # Rows beyond the training state are of an epoch that will be repeated.
+        # A row beyond the training state is of an epoch that will be repeated.
         self.rows = [row for row in rows if row["timesteps"] <= agent.num_timesteps]
+        if len(rows) > len(self.rows) + 1:
+            raise DamagedCheckpointError(
+                f"{run.metrics} has {len(rows)} epochs, the training state {run.latest} "
+                f"{len(self.rows)}: it is gone, or an older one; put the file back, or begin a new "
+                "run"
+            )
+        if self.rows and not run.best.exists():
+            raise DamagedCheckpointError(
+                f"{run.best} is gone, the best model so far; put the file back, or begin a new run"
+            )
         last = self.rows[-1]["timesteps"] if self.rows else 0
         if last != agent.num_timesteps:
             raise DamagedCheckpointError(
@@ -144,6 +155,8 @@ class EpochTrainer(ABC):
             ValueError: Somebody trains in the folder already.
             LearningDivergedError: Weights or gradients are no longer numbers.
         """
+        if self.is_finished:
+            return
         if not Share.of_this_process().is_first:
             self._learn(progress)
             return

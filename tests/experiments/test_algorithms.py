@@ -117,6 +117,25 @@ def test_a_damaged_run_is_set_aside_and_begun_anew(
     assert contents(run.with_name("run-set-aside")) == damaged
 
 
+@pytest.mark.parametrize("file", ["checkpoints/latest.safetensors", "checkpoints/best.safetensors"])
+def test_a_run_without_its_state_or_its_best_model_is_not_begun_over_it(
+    tmp_path: Path, tiny_config: TrainConfig, file: str
+) -> None:
+    run = tmp_path / "run"
+    go_on_or_start(run, dataclasses.replace(tiny_config, epochs=2)).train(Silent())
+    (run / file).unlink()
+    before = contents(run)
+    with pytest.raises(ValueError, match=rf"{Path(file).name}.* is gone.* put the file back"):
+        ReinforceTrainer.resume(RunFolder.open(run))
+    assert contents(run) == before
+
+
+def test_what_is_finished_learns_nothing_and_writes_nothing(run: Path) -> None:
+    before = contents(run)
+    ReinforceTrainer.resume(RunFolder.open(run)).train(Silent())
+    assert contents(run) == before
+
+
 def test_another_run_is_set_aside_not_overwritten(run: Path, tiny_config: TrainConfig) -> None:
     before = contents(run)
     other = dataclasses.replace(tiny_config, epochs=tiny_config.epochs + 1)

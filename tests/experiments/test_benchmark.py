@@ -446,6 +446,13 @@ def test_an_unknown_agent_is_refused_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "table.md").write_text("a sweep's")
+    with pytest.raises(ValueError, match="holds something else than a benchmark"):
+        run(tmp_path, "mlp")
+    assert [path.name for path in tmp_path.iterdir()] == ["table.md"]
+
+
 def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'nothing'"):
         main(["--tasks", "nothing", "--folder", str(tmp_path)])

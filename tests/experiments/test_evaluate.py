@@ -345,6 +345,16 @@ def test_scores_of_scripted_gazes_are_of_the_same_agent_that_looks_by_the_script
     assert scores["accuracy_by_gaze"] == {"own": 1.0, "random": 0.3, "center": 0.4}
 
 
+def test_scores_of_very_many_classes_have_no_table_of_their_square() -> None:
+    env = make_env(NUM_ITEMS)
+    evaluation = evaluate(Oracle(), env)
+    for num_classes, has_table in ((1000, True), (2**20, False)):
+        scores = score(Oracle(), env, dataclasses.replace(evaluation, num_classes=num_classes))
+        assert (scores["confusion"] is not None) == has_table
+        assert len(scores["accuracy_by_class"]) == num_classes
+        describe(scores)
+
+
 def test_scores_are_told_to_a_person() -> None:
     scores = {
         "split": "test",

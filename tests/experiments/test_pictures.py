@@ -1,5 +1,7 @@
 """Pictures of a run: what must be seen in them, measured in their pixels, and how they are kept."""
 
+import errno
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -382,6 +384,13 @@ def test_a_writer_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch, na
     write(path)
     assert path.read_bytes() != b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    path = tmp_path / "file.txt"
+    with pytest.raises(OSError, match=r"No space left.*file\.txt"), replace_atomically(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_to_be_replaced_stays_until_the_new_file_is_whole(tmp_path):

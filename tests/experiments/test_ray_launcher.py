@@ -18,6 +18,8 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from experiments.config import TrainConfig
+from experiments.launcher import Workers
+from experiments.ray_launcher import launch_on_ray
 from experiments.run_folder import write_json
 
 pytestmark = pytest.mark.slow
@@ -211,6 +213,15 @@ def test_what_would_be_waited_for_for_ever_is_refused(
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2, err
     assert message in err
+
+
+def test_ray_that_does_not_start_says_so_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_slow(**_: Any) -> None:
+        raise Exception("The current node timed out during startup")  # Ray's own, of no kind
+
+    monkeypatch.setattr(ray, "init", too_slow)
+    with pytest.raises(ValueError, match="Ray cannot be started here: The current node timed out"):
+        launch_on_ray(None, None, Workers(workers=1))
 
 
 # --- a cluster ----------------------------------------------------------------------------------

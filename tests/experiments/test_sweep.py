@@ -574,6 +574,22 @@ def test_a_sweep_that_is_older_than_a_field_goes_on_with_its_default(
     assert trials(older) == trials(folder)
 
 
+def test_metrics_of_an_ended_trial_that_are_damaged_are_named_and_the_others_told(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: Any
+) -> None:
+    path, folder = finished
+    copy = shutil.copytree(folder, tmp_path / "sweep")
+    (copy / "trials" / "1" / "seed-0" / "metrics.csv").write_text("garbage")
+    sweep(path, copy, search="random", trials=5, seeds=2, resume=True)
+    assert "trial 1: " in (told := capsys.readouterr().err)
+    assert "metrics.csv is damaged" in told
+    accuracies = [row["val_accuracy"] for row in trials(copy)]
+    assert accuracies[1] in ("", "nan")
+    assert accuracies[:1] + accuracies[2:] == [
+        row["val_accuracy"] for row in trials(folder) if row["trial"] != "1"
+    ]
+
+
 def test_a_plan_that_is_damaged_is_named(finished: tuple[Path, Path], tmp_path: Path) -> None:
     path, _ = finished
     (tmp_path / "sweep").mkdir()
