@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from experiments.cli import is_out_of_memory
+from experiments.cli import INTERRUPTED, is_out_of_memory
 from experiments.fglab.options import read_arguments
 from experiments.fglab.readme import option_table
 
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         from experiments.fglab.experiment import run
 
         run(request, STARTED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except (ValueError, MemoryError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise

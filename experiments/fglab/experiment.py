@@ -102,14 +102,20 @@ def run(request: Request, process_started: float) -> None:
         trainer = find_trainer(config).start(run_folder, config)
         _train(trainer, report)
         _test_and_draw(trainer, report, results)
-    except (SystemExit, Exception) as error:  # whatever it is, the page is to show it
+    except BaseException as error:  # whatever it is, the page is to show it
         report.write_charts()
-        reason = f"stopped by a signal, status {error}" if isinstance(error, SystemExit) else error
-        results.finish({**notes, "Notes": f"{report.progress}: {reason}"})
+        results.finish({**notes, "Notes": f"{report.progress}: {_reason(error)}"})
         raise
     report.write_charts()
     seconds = time.monotonic() - process_started
     results.finish({**notes, "Notes": f"{report.progress}: finished, {seconds:.0f} seconds"})
+
+
+def _reason(error: BaseException) -> str:
+    """Returns why an experiment has ended before its end, for people."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"stopped by a signal, status {error}" if isinstance(error, SystemExit) else f"{error}"
 
 
 def _train(trainer: Trainer, report: Report) -> None:

@@ -229,6 +229,19 @@ def test_an_id_that_was_there_before_loses_nothing(
     assert not (tmp_path / "results").exists()
 
 
+def test_ctrl_c_ends_it_without_a_traceback_and_the_notes_say_so(
+    quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("experiments.fglab.experiment._test_and_draw", interrupted)
+    with pytest.raises(SystemExit) as exit_:
+        main([*folders(tmp_path), *quick, f"--_id={ID}"])
+    assert exit_.value.code == 128 + signal.SIGINT
+    assert "interrupted" in (tmp_path / "results" / ID / "notes.json").read_text()
+
+
 def test_learning_that_diverges_fails_with_what_to_do(
     quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
